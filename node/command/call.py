@@ -1,0 +1,61 @@
+"""What a handler sees: one `Call` per session, told anew of time and slot before each command.
+
+A handler reaches the database, the reply encoder and the record of changes through it, and nothing else:
+no socket, no AOF, no replica.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gossip.slots import key_slot
+from node.keyspace.changes import Changes, EventClass
+from node.keyspace.database import Database, Value
+from node.resp.encode import RESP2, Encoder
+
+if TYPE_CHECKING:
+    from node.command.session import Session
+
+Routes = list[bytes | None]
+"""Per slot: None when it is served here, otherwise the error that says where or why not."""
+
+
+class Call:
+    """The surroundings of the command that is running.
+
+    `slot` is that of the command's first key (any slot when it has none); `now_ms` is the turn's time.
+    """
+
+    __slots__ = ("changes", "databases", "db", "now_ms", "reply", "routes", "session", "slot")
+
+    session: Session
+
+    def __init__(self, databases: list[Database], changes: Changes, routes: Routes, now_ms: int) -> None:
+        self.databases = databases
+        self.db = databases[0]
+        self.changes = changes
+        self.routes = routes
+        self.now_ms = now_ms
+        self.slot = 0
+        self.reply: Encoder = RESP2
+
+    def changed(self, kind: EventClass, event: bytes, key: bytes) -> None:
+        """Records that `key` changed, by the name keyspace notifications give it."""
+        self.changes.log.append((kind, event, key, self.db.index))
+
+    def rewrite(self, *commands: list[bytes]) -> None:
+        """Replicas and the AOF are told these commands (none: nothing) in place of the one that runs."""
+        index = self.db.index
+        self.changes.rewritten = [(index, command) for command in commands]
+
+    def read(self, key: bytes) -> Value | None:
+        """The value of any key of the request, for reading."""
+        return self.db.read(key, key_slot(key), self.now_ms)
+
+    def peek(self, key: bytes) -> Value | None:
+        """The value of any key of the request, without counting a hit or a miss."""
+        return self.db.peek(key, key_slot(key), self.now_ms)
+
+    def remove(self, key: bytes) -> Value | None:
+        """Removes any key of the request and returns its value."""
+        return self.db.remove(key, key_slot(key))

@@ -1,0 +1,185 @@
+"""The table of commands: declarations → what the dispatcher runs.
+
+`freeze` binds services to handlers and hangs subcommands under their containers. What a request needs
+checking is decided here, once: `Table.fast` holds the commands whose requests need nothing but an arity check
+and the route of one key (or no key at all), under their upper- and lower-case names; everything else, and
+every other spelling, takes the dispatcher's full path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from node.command.keyspec import Index, KeyFlag, KeyNum, KeySpec, Keyword, Range, find_keys, legacy_range
+from node.command.spec import CommandSpec, Flag
+
+Runner = Callable[..., Any]
+
+
+class Command:
+    """A command as it runs. `run(call, argv)` returns the encoded reply, or a Block."""
+
+    __slots__ = (
+        "arity",
+        "calls",
+        "fast_key",
+        "flags",
+        "has_keys",
+        "is_write",
+        "name",
+        "run",
+        "spec",
+        "subcommands",
+        "title",
+    )
+
+    def __init__(self, spec: CommandSpec, run: Runner | None) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.title = spec.name.lower()
+        self.arity = spec.arity
+        self.flags = spec.flags
+        self.is_write = bool(spec.flags & Flag.WRITE)
+        self.has_keys = bool(spec.keys) or spec.find_keys is not None
+        self.fast_key = _fast_key(spec)
+        self.run: Runner = run if run is not None else _container_only
+        self.subcommands: dict[bytes, Command] | None = {} if spec.handler is None else None
+        self.calls = 0
+
+    def arity_fits(self, count: int) -> bool:
+        return count == self.arity if self.arity > 0 else count >= -self.arity
+
+    def keys_of(self, argv: list[bytes]) -> list[tuple[int, KeyFlag]]:
+        """Positions of the keys in a request. Raises ValueError when they cannot be told."""
+        if self.spec.find_keys is not None:
+            return self.spec.find_keys(argv)
+        return find_keys(self.spec.keys, argv)
+
+    @property
+    def movable_keys(self) -> bool:
+        """Whether (first, last, step) do not tell all: keywords, counts, or a function."""
+        return self.spec.find_keys is not None or any(_is_movable(spec) for spec in self.spec.keys)
+
+    def legacy_range(self) -> tuple[int, int, int]:
+        return legacy_range(self.spec.keys)
+
+    def all_flags(self) -> Flag:
+        return self.flags | (Flag.MOVABLEKEYS if self.movable_keys else Flag(0))
+
+
+def _container_only(*_: object) -> bytes:
+    raise AssertionError("a container was run without its subcommand")
+
+
+def _is_movable(spec: KeySpec) -> bool:
+    return not (isinstance(spec.begin, Index) and isinstance(spec.find, Range)) or bool(
+        spec.flags & KeyFlag.INCOMPLETE
+    )
+
+
+_NEEDS_FULL_PATH = (
+    Flag.BLOCKING | Flag.ADMIN | Flag.NO_AUTH | Flag.PUBSUB | Flag.ASKING | Flag.NO_MULTI | Flag.NOSCRIPT
+)
+
+
+def _fast_key(spec: CommandSpec) -> int:
+    """1 when a request's only key is its first argument, 0 otherwise (then it is not for the fast path)."""
+    if (
+        spec.handler is None
+        or spec.flags & _NEEDS_FULL_PATH
+        or spec.find_keys is not None
+        or len(spec.keys) != 1
+    ):
+        return 0
+    begin, find = spec.keys[0].begin, spec.keys[0].find
+    if isinstance(begin, Index) and begin.index == 1 and isinstance(find, Range) and find.last == 0:
+        return 1
+    return 0
+
+
+class Table:
+    """All commands by upper-case name; frozen."""
+
+    def __init__(self, commands: dict[bytes, Command]) -> None:
+        self.commands = commands
+        self.fast_reads = _both_cases(c for c in commands.values() if c.fast_key and not c.is_write)
+        self.fast_all = _both_cases(c for c in commands.values() if c.fast_key)
+        self._lookup = _both_cases(commands.values())
+
+    def lookup(self, name: bytes) -> Command | None:
+        """A command (a container without its subcommand) by a name in any case."""
+        return self._lookup.get(name) or self.commands.get(name.upper())
+
+    def find(self, name: bytes) -> Command | None:
+        """By full name as people and COMMAND INFO write it: `get`, `client|list`."""
+        container, _, sub = name.upper().partition(b"|")
+        command = self.commands.get(container)
+        if sub and command is not None:
+            return (command.subcommands or {}).get(sub)
+        return command
+
+    def walk(self) -> Iterable[Command]:
+        """Every command and subcommand."""
+        for command in self.commands.values():
+            yield command
+            yield from (command.subcommands or {}).values()
+
+
+def _both_cases(commands: Iterable[Command]) -> dict[bytes, Command]:
+    table = {}
+    for command in commands:
+        table[command.name] = command
+        table[command.title] = command
+    return table
+
+
+def freeze(declared: Iterable[CommandSpec], services: Mapping[type, object]) -> Table:
+    """Builds the table. Raises LookupError when a command needs a service that was not handed in."""
+    commands: dict[bytes, Command] = {}
+    subcommands: list[Command] = []
+    for spec in declared:
+        run = spec.handler
+        if spec.needs is not None:
+            if spec.needs not in services:
+                raise LookupError(
+                    f"{spec.name.decode()} needs {spec.needs.__name__}, which was not handed in"
+                )
+            run = partial(run, services[spec.needs]) if run is not None else None
+        command = Command(spec, run)
+        if b"|" in spec.name:
+            subcommands.append(command)
+            continue
+        if spec.name in commands:
+            raise LookupError(f"{spec.name.decode()} is declared twice")
+        commands[spec.name] = command
+    for command in subcommands:
+        container, _, sub = command.name.partition(b"|")
+        holder = commands[container].subcommands
+        if holder is None:
+            raise LookupError(f"{container.decode()} is no container, but {command.name.decode()} says so")
+        holder[sub] = command
+    return Table(commands)
+
+
+def describe_begin(begin: object) -> tuple[bytes, list[tuple[bytes, int | bytes]]]:
+    """The begin_search step of a key specification in COMMAND INFO's words."""
+    if isinstance(begin, Index):
+        return b"index", [(b"index", begin.index)]
+    if isinstance(begin, Keyword):
+        return b"keyword", [(b"keyword", begin.keyword), (b"startfrom", begin.start_from)]
+    return b"unknown", []
+
+
+def describe_find(find: object) -> tuple[bytes, list[tuple[bytes, int | bytes]]]:
+    """The find_keys step of a key specification in COMMAND INFO's words."""
+    if isinstance(find, Range):
+        return b"range", [(b"lastkey", find.last), (b"keystep", find.step), (b"limit", find.limit)]
+    if isinstance(find, KeyNum):
+        return b"keynum", [
+            (b"keynumidx", find.count_index),
+            (b"firstkey", find.first),
+            (b"keystep", find.step),
+        ]
+    return b"unknown", []

@@ -1,0 +1,133 @@
+"""A client's session: what the server remembers of a connection between commands.
+
+A session knows nothing of sockets. What it needs of its connection is the `Transport` handed to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from node.command.call import Call
+from node.command.registry import Command
+
+
+class ReplyMode(Enum):
+    """CLIENT REPLY: whether replies are sent; SKIP_NEXT becomes SKIP for one command, then ON."""
+
+    ON = 0
+    OFF = 1
+    SKIP_NEXT = 2
+    SKIP = 3
+
+
+class Transport(Protocol):
+    """What a session may ask of its connection."""
+
+    def send(self, data: bytes) -> None:
+        """Queues bytes; they leave with the end of the turn."""
+
+    def close(self, after_output: bool) -> None:
+        """Ends the connection, after what is queued has been sent or at once."""
+
+    def resume(self) -> None:
+        """Goes on with the requests that waited while the session was blocked."""
+
+    def output_bytes(self) -> int:
+        """How much waits to be sent."""
+
+    def pending_bytes(self) -> int:
+        """How much of an unfinished request has been read."""
+
+
+class Block:
+    """Returned by a handler in place of a reply: the session waits.
+
+    `deadline_ms` is Unix time, None for ever; `timed_out` makes the reply for that case, `cancel` is called
+    in any case when the wait ends, so that whoever would have answered forgets it. With `retry` the request
+    itself is run again when the session resumes.
+    """
+
+    __slots__ = ("cancel", "deadline_ms", "kind", "retry", "timed_out")
+
+    def __init__(
+        self,
+        kind: bytes,
+        deadline_ms: int | None,
+        timed_out: Callable[[], bytes],
+        cancel: Callable[[], None],
+        retry: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.retry = retry
+        self.deadline_ms = deadline_ms
+        self.timed_out = timed_out
+        self.cancel = cancel
+
+
+class Session:
+    """One client. `guarded` sends all its requests down the full path of the dispatcher."""
+
+    __slots__ = (
+        "address",
+        "asking",
+        "authenticated",
+        "blocked",
+        "call",
+        "created_ms",
+        "from_primary",
+        "guarded",
+        "id",
+        "is_replica",
+        "last_command",
+        "last_seen_ms",
+        "lib_name",
+        "lib_version",
+        "local_address",
+        "name",
+        "no_evict",
+        "no_touch",
+        "readonly",
+        "reply_mode",
+        "total_commands",
+        "transport",
+        "user",
+    )
+
+    def __init__(
+        self, id: int, call: Call, transport: Transport, address: bytes, local_address: bytes
+    ) -> None:
+        self.id = id
+        self.call = call
+        self.transport = transport
+        self.address = address
+        self.local_address = local_address
+        self.name = b""
+        self.lib_name = b""
+        self.lib_version = b""
+        self.user = b"default"
+        self.authenticated = True
+        self.created_ms = call.now_ms
+        self.last_seen_ms = call.now_ms
+        self.last_command: Command | None = None
+        self.total_commands = 0
+        self.reply_mode = ReplyMode.ON
+        self.readonly = False
+        self.asking = False
+        self.no_evict = False
+        self.no_touch = False
+        self.is_replica = False
+        self.from_primary = False
+        self.blocked: Block | None = None
+        self.guarded = False
+
+    def update_guard(self) -> None:
+        """To be called after a change of anything that the fast path does not look at."""
+        self.guarded = (
+            not self.authenticated
+            or self.asking
+            or self.from_primary
+            or self.is_replica
+            or self.reply_mode is not ReplyMode.ON
+        )

@@ -1,0 +1,35 @@
+"""`python -m node.config` prints the table of directives as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node.config.directive import Directive
+from node.config.table import TABLE
+
+
+def main() -> None:
+    """Write the table to standard output."""
+    print(document())
+
+
+def document() -> str:
+    """All directives but the hidden ones, in two tables: those that count, and those that are accepted and ignored."""
+    shown = [directive for directive in TABLE if not directive.hidden]
+    lines = ["| directive | value | default | CONFIG SET | meaning |", "| --- | --- | --- | --- | --- |"]
+    lines += [_row(directive, directive.doc) for directive in shown if not directive.ignored]
+    lines += ["", "Accepted and shown, without effect:", ""]
+    lines += ["| directive | value | default | CONFIG SET | why |", "| --- | --- | --- | --- | --- |"]
+    lines += [_row(directive, directive.ignored) for directive in shown if directive.ignored]
+    return "\n".join(lines)
+
+
+def _row(directive: Directive[Any], meaning: str) -> str:
+    name = f"`{directive.name}`" + (f" (`{directive.alias}`)" if directive.alias else "")
+    default = directive.format(directive.default).decode()
+    change = "no" if not directive.mutable else "protected" if directive.protected else "yes"
+    return f"| {name} | {directive.kind.describe()} | {f'`{default}`' if default else ''} | {change} | {meaning} |"
+
+
+if __name__ == "__main__":
+    main()

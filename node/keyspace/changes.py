@@ -1,0 +1,57 @@
+"""What commands did to the keyspace, recorded while they run and applied after them by `server/after.py`.
+
+A handler that changes a key records it (`Call.changed`). Commands travel to replicas and into the AOF as the
+client sent them unless the handler says how they shall be told instead (`Call.rewrite`): a relative expiry
+becomes an absolute one, a random choice its outcome. A key found to have expired is told as a DEL of its own,
+before the command that found it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class EventClass(IntEnum):
+    """Classes of keyspace notifications; the values are the letters of notify-keyspace-events."""
+
+    GENERIC = ord("g")
+    STRING = ord("$")
+    LIST = ord("l")
+    SET = ord("s")
+    HASH = ord("h")
+    ZSET = ord("z")
+    STREAM = ord("t")
+    EXPIRED = ord("x")
+    EVICTED = ord("e")
+    NEW = ord("n")
+    MISSED = ord("m")
+
+
+Change = tuple[EventClass, bytes, bytes, int]
+"""Class, event name, key, database index."""
+
+Told = tuple[int, list[bytes]]
+"""A command as it is told to replicas, with its database index."""
+
+
+class Changes:
+    """One per server; empty between commands."""
+
+    __slots__ = ("expired", "log", "rewritten", "total")
+
+    def __init__(self) -> None:
+        self.log: list[Change] = []
+        self.expired: list[Told] = []  # told before the command
+        self.rewritten: list[Told] | None = None  # told in the command's place; None: as it came
+        self.total = 0  # changes since the start
+
+    def clear(self) -> None:
+        self.total += len(self.log)
+        self.log.clear()
+        self.expired.clear()
+        self.rewritten = None
+
+    def key_expired(self, db_index: int, key: bytes) -> None:
+        """A key's time was over and it has been removed: replicas are told so."""
+        self.log.append((EventClass.EXPIRED, b"expired", key, db_index))
+        self.expired.append((db_index, [b"DEL", key]))

@@ -1,0 +1,145 @@
+"""Values → bytes of RESP. A reply is built as bytes by whoever knows its type; nothing guesses types from
+values.
+
+What both protocol versions write alike are functions; where they differ (null, map, set, double, push, …) the
+connection's `Encoder` knows: `RESP2` or `RESP3`, chosen by HELLO.
+
+Source: the RESP specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+OK = b"+OK\r\n"
+PONG = b"+PONG\r\n"
+QUEUED = b"+QUEUED\r\n"
+ZERO = b":0\r\n"
+ONE = b":1\r\n"
+EMPTY_BULK = b"$0\r\n\r\n"
+EMPTY_ARRAY = b"*0\r\n"
+CRLF = b"\r\n"
+
+_SMALL = 1024
+_BULK_HEADS = [b"$%d\r\n" % n for n in range(_SMALL)]
+_INTEGERS = [b":%d\r\n" % n for n in range(_SMALL)]
+
+
+def bulk(value: bytes) -> bytes:
+    size = len(value)
+    if size < _SMALL:
+        return _BULK_HEADS[size] + value + b"\r\n"
+    return b"$%d\r\n%b\r\n" % (size, value)
+
+
+def integer(value: int) -> bytes:
+    if 0 <= value < _SMALL:
+        return _INTEGERS[value]
+    return b":%d\r\n" % value
+
+
+def simple(text: bytes) -> bytes:
+    return b"+" + text + b"\r\n"
+
+
+def error(text: bytes) -> bytes:
+    """`text` begins with its code; a line break inside would end the reply early and is made a space."""
+    return b"-" + text.replace(b"\r", b" ").replace(b"\n", b" ") + b"\r\n"
+
+
+def array(items: Sequence[bytes]) -> bytes:
+    """An array of encoded items."""
+    return b"*%d\r\n" % len(items) + b"".join(items)
+
+
+def bulks(values: Iterable[bytes]) -> bytes:
+    """An array of bulk strings."""
+    return array([bulk(value) for value in values])
+
+
+def command(args: Sequence[bytes]) -> bytes:
+    """A request as it travels to replicas and into the AOF."""
+    parts = [b"*%d\r\n" % len(args)]
+    for argument in args:
+        parts.append(b"$%d\r\n" % len(argument))
+        parts.append(argument)
+        parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def format_double(value: float) -> bytes:
+    """A double in the shortest form that reads back the same, as Redis 7.2 prints scores: `3`, `0.1`,
+    `1e+100`, `inf`.
+    """
+    if value != value:
+        return b"nan"
+    if value in (float("inf"), float("-inf")):
+        return b"inf" if value > 0 else b"-inf"
+    if value == int(value) and abs(value) < 1e17:
+        return b"-0" if value == 0 and str(value)[0] == "-" else b"%d" % int(value)
+    text = repr(value)
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        sign = "-" if exponent[0] == "-" else "+"
+        text = f"{mantissa}e{sign}{exponent.lstrip('+-')}"
+    return text.encode()
+
+
+class Encoder:
+    """What RESP2 writes; RESP3 overrides it."""
+
+    version = 2
+    null = b"$-1\r\n"
+    null_array = b"*-1\r\n"
+    true = ONE
+    false = ZERO
+
+    def map(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Pairs of encoded keys and values."""
+        return b"*%d\r\n" % (2 * len(pairs)) + b"".join([part for pair in pairs for part in pair])
+
+    def set(self, items: Sequence[bytes]) -> bytes:
+        return array(items)
+
+    def push(self, items: Sequence[bytes]) -> bytes:
+        return array(items)
+
+    def double(self, value: float) -> bytes:
+        return bulk(format_double(value))
+
+    def verbatim(self, text: bytes) -> bytes:
+        """Plain text for people."""
+        return bulk(text)
+
+    def optional(self, value: bytes | None) -> bytes:
+        """A bulk string, or null."""
+        return self.null if value is None else bulk(value)
+
+
+class Encoder3(Encoder):
+    """What RESP3 writes in its own way."""
+
+    version = 3
+    null = b"_\r\n"
+    null_array = b"_\r\n"
+    true = b"#t\r\n"
+    false = b"#f\r\n"
+
+    def map(self, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+        return b"%%%d\r\n" % len(pairs) + b"".join([part for pair in pairs for part in pair])
+
+    def set(self, items: Sequence[bytes]) -> bytes:
+        return b"~%d\r\n" % len(items) + b"".join(items)
+
+    def push(self, items: Sequence[bytes]) -> bytes:
+        return b">%d\r\n" % len(items) + b"".join(items)
+
+    def double(self, value: float) -> bytes:
+        return b"," + format_double(value) + b"\r\n"
+
+    def verbatim(self, text: bytes) -> bytes:
+        return b"=%d\r\ntxt:%b\r\n" % (len(text) + 4, text)
+
+
+RESP2 = Encoder()
+RESP3 = Encoder3()

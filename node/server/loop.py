@@ -1,0 +1,97 @@
+"""The reactor: one trio task that serves every client socket through one epoll.
+
+All sockets are registered once, level-triggered, in an epoll of our own, and that epoll's descriptor is what
+trio waits for. A turn polls it without waiting, serves what is ready, settles (AOF and replicas before
+replies), and sends. Turns follow each other for at most `SLICE_S`; then trio's other tasks (bus, replication,
+timers) get their time, so a heartbeat never waits on data for longer.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from node.clock import Clock
+from node.server.connection import Connection
+
+SLICE_S = 0.002
+MAX_EVENTS = 1024
+_READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
+
+
+class Source(Protocol):
+    """Anything with a descriptor that the reactor serves: connections and listeners."""
+
+    def readable(self) -> None: ...
+    def writable(self) -> None: ...
+
+
+class Reactor:
+    """`before_turn` is called first in every turn, with the time; `before_flush` runs before replies leave."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._epoll = select.epoll()
+        self._sources: dict[int, Source] = {}
+        self._with_output: list[Connection] = []
+        self.before_turn: list[Callable[[int], None]] = []
+        self.before_flush: list[Callable[[], None]] = []
+
+    def add(self, fd: int, source: Source) -> None:
+        self._sources[fd] = source
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def modify(self, fd: int, mask: int) -> None:
+        self._epoll.modify(fd, mask)
+
+    def remove(self, fd: int) -> None:
+        del self._sources[fd]
+        self._epoll.unregister(fd)
+
+    def has_output(self, connection: Connection) -> None:
+        self._with_output.append(connection)
+
+    async def run(self) -> None:
+        """The task; runs until cancelled."""
+        descriptor = self._epoll.fileno()
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(descriptor)
+                end_s = time.monotonic() + SLICE_S
+                while self.turn() and time.monotonic() < end_s:
+                    pass
+        finally:
+            self._epoll.close()
+
+    def turn(self) -> bool:
+        """One turn; False when no socket was ready."""
+        events = self._epoll.poll(0, MAX_EVENTS)
+        if not events:
+            return False
+        now_ms = self._clock.update()
+        for wake in self.before_turn:
+            wake(now_ms)
+        sources = self._sources
+        for fd, mask in events:
+            source = sources.get(fd)  # gone when an earlier event of this turn closed it
+            if source is None:
+                continue
+            if mask & _READABLE:
+                source.readable()
+            if mask & select.EPOLLOUT and fd in sources:
+                source.writable()
+        self.settle()
+        return True
+
+    def settle(self) -> None:
+        """Sends what has gathered; to be called by tasks outside the reactor that caused replies."""
+        for hook in self.before_flush:
+            hook()
+        while self._with_output:
+            ready, self._with_output = self._with_output, []
+            for connection in ready:
+                connection.flush()

@@ -1,0 +1,126 @@
+"""String values: what they are as bytes and as numbers, parts of them, and what becomes of them.
+
+A string is stored as `bytes`, or as `int` when it is the canonical decimal form of a signed 64-bit integer;
+every function takes either. Results that are to be stored are `bytes` again: `encoded` makes the `int` of
+those that are one. Errors of the client are CommandErrors with the texts of Redis.
+
+Source: the pages of GETRANGE, SETRANGE, APPEND, INCRBY, INCRBYFLOAT and LCS.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from node.errors import CommandError
+from node.integers import INT64_MAX, INT64_MIN, parse_integer
+from node.values import lcs, long_double
+
+String: TypeAlias = bytes | int
+
+NOT_AN_INTEGER = b"ERR value is not an integer or out of range"
+NOT_A_FLOAT = b"ERR value is not a valid float"
+
+_LCS_BYTES_MAX = (1 << 32) - 2
+
+
+def as_bytes(value: String) -> bytes:
+    """The string itself."""
+    return value if isinstance(value, bytes) else b"%d" % value
+
+
+def as_int(value: String) -> int:
+    """The signed 64-bit integer that the string is. CommandError for one that is not in canonical form."""
+    if isinstance(value, int):
+        return value
+    integer = parse_integer(value)
+    if integer is None:
+        raise CommandError(NOT_AN_INTEGER)
+    return integer
+
+
+def encoded(data: bytes) -> String:
+    """The form to store: an int when `data` is one."""
+    integer = parse_integer(data)
+    return data if integer is None else integer
+
+
+def length(value: String) -> int:
+    """STRLEN, in bytes."""
+    return len(value) if isinstance(value, bytes) else len(b"%d" % value)
+
+
+def get_range(value: String, start: int, end: int) -> bytes:
+    """The bytes from `start` to `end`, both inclusive, negative from the end.
+
+    An `end` before the first byte means the first byte, as in Redis 7 (later versions return nothing then).
+    """
+    data = as_bytes(value)
+    size = len(data)
+    if start < 0 and end < 0 and start > end:
+        return b""
+    if start < 0:
+        start = max(start + size, 0)
+    if end < 0:
+        end = max(end + size, 0)
+    return data[start : end + 1]
+
+
+def set_range(value: String | None, offset: int, patch: bytes, limit_bytes: int) -> bytes:
+    """The string with `patch` over it from `offset` on, after zero bytes where it is shorter.
+
+    `limit_bytes` is proto-max-bulk-len. CommandError for a negative offset or a result beyond the limit; an
+    empty patch changes nothing and never goes beyond it.
+    """
+    if offset < 0:
+        raise CommandError(b"ERR offset is out of range")
+    data = b"" if value is None else as_bytes(value)
+    if not patch:
+        return data
+    check_length(offset + len(patch), limit_bytes)
+    return data[:offset].ljust(offset, b"\0") + patch + data[offset + len(patch) :]
+
+
+def append(value: String | None, tail: bytes, limit_bytes: int) -> bytes:
+    """The string followed by `tail`. CommandError beyond `limit_bytes` (proto-max-bulk-len)."""
+    data = b"" if value is None else as_bytes(value)
+    check_length(len(data) + len(tail), limit_bytes)
+    return data + tail
+
+
+def check_length(length_bytes: int, limit_bytes: int) -> None:
+    """CommandError for a string that would exceed `limit_bytes` (proto-max-bulk-len)."""
+    if length_bytes > limit_bytes:
+        raise CommandError(b"ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+
+
+def add_int(value: String | None, increment: int) -> int:
+    """The sum, nothing stored counting as 0. CommandError for no integer or for a sum out of 64 bits."""
+    total = (0 if value is None else as_int(value)) + increment
+    if not INT64_MIN <= total <= INT64_MAX:
+        raise CommandError(b"ERR increment or decrement would overflow")
+    return total
+
+
+def add_float(value: String | None, increment: bytes) -> bytes:
+    """The sum as INCRBYFLOAT writes it, nothing stored counting as 0.
+
+    CommandError when either is no number, or when one or the sum is infinite.
+    """
+    try:
+        if isinstance(value, bytes):
+            left = long_double.parse(value)
+        else:
+            left = long_double.from_int(value or 0)
+        return long_double.format_fixed(long_double.add(left, long_double.parse(increment)))
+    except ValueError:
+        raise CommandError(NOT_A_FLOAT) from None
+    except long_double.NotFiniteError:
+        raise CommandError(b"ERR increment would produce NaN or Infinity") from None
+
+
+def check_lcs(a: bytes, b: bytes, limit_bytes: int) -> None:
+    """CommandError for a pair that LCS refuses: a table as Redis has it exceeds proto-max-bulk-len."""
+    if len(a) >= _LCS_BYTES_MAX or len(b) >= _LCS_BYTES_MAX:
+        raise CommandError(b"ERR String too long for LCS")
+    if lcs.table_bytes(len(a), len(b)) > limit_bytes:
+        raise CommandError(b"ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
