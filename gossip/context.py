@@ -36,11 +36,12 @@ class Duty(Enum):
 class ManualFailoverState:
     """A manual fail-over in progress; see `gossip.failover`.
 
-    `replica` is set on the primary that pauses, `primary_offset` on the replica once it knows what to catch
-    up with; `may_ask` says that the replica may ask for votes although its primary is well.
+    `paused` and `replica` are set on the primary that holds writes back, `primary_offset` on the replica once
+    it knows what to catch up with; `may_ask`: the replica may ask for votes although its primary is well.
     """
 
     end_ms: int = 0
+    paused: bool = False
     replica: Member | None = None
     primary_offset: int | None = None
     may_ask: bool = False

@@ -208,7 +208,6 @@ class Detector:
             return
         ctx.log(LogLevel.NOTICE, f"Clear FAIL state for node {member.label}: {why}")
         member.failed = False
-        member.failure_reports.clear()
         ctx.save()
         ctx.recheck()
 

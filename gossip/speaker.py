@@ -91,7 +91,7 @@ class Speaker:
         me, settings = ctx.me, ctx.settings
         stands_for = ctx.state.my_primary or me
         flags = MessageFlag.EXT_DATA | message_flags
-        if me.is_primary and ctx.manual.active:
+        if ctx.manual.paused:
             flags |= MessageFlag.PAUSED
         return Header(
             sender=me.node_id,

@@ -8,8 +8,6 @@ import time
 class Clock:
     """`now_ms` is Unix time in milliseconds as of the last `update()`."""
 
-    __slots__ = ("now_ms",)
-
     def __init__(self) -> None:
         self.now_ms = 0
         self.update()

@@ -71,7 +71,7 @@ async def gather_only(fleet: Fleet, addresses: Iterable[Address], *info_sections
             unreachable[address] = str(error)
 
     await concurrently(partial(one, address) for address in addresses)
-    return ClusterSnapshot(tuple(views), unreachable)
+    return ClusterSnapshot(tuple(sorted(views, key=lambda view: view.address)), unreachable)
 
 
 def nobody_answers(unreachable: dict[Address, str]) -> UnreachableError:

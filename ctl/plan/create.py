@@ -122,7 +122,7 @@ def plan_create(layout: Layout) -> Plan:
         stages=(
             Stage("assign epochs and slots", tuple(_identities(layout))),
             Stage("join", tuple(_introductions(layout.nodes))),
-            Stage("attach replicas", tuple(_attachments(layout))),
+            Stage("attach replicas", (*_attachments(layout), _acquaintance(layout))),
             Stage("spread the map", tuple(_reintroductions(layout.nodes))),
             Stage("agree", (_agreement(layout),)),
             Stage("synchronise replicas", (_synchronised(layout),)),
@@ -172,6 +172,14 @@ def _attachments(layout: Layout) -> list[Step]:
     ]
 
 
+def _acquaintance(layout: Layout) -> Await:
+    return Await(
+        "every node knows every other",
+        tuple(node.address for node in layout.nodes),
+        lambda snapshot: first_unmet([_strangers(layout, view) for view in snapshot.views]),
+    )
+
+
 def _agreement(layout: Layout) -> Await:
     return Await(
         "every node says cluster_state:ok and gives the same map",
@@ -199,10 +207,9 @@ def disagreement(layout: Layout, snapshot: ClusterSnapshot) -> str | None:
 
 
 def _view_unmet(layout: Layout, view: NodeView) -> str | None:
-    ids = {node.myself.node_id for node in layout.nodes}
-    known = {line.node_id: line for line in view.lines if not line.in_handshake}
-    if missing := len(ids - known.keys()):
-        return f"{view.address} does not know {missing} of the others yet"
+    if strangers := _strangers(layout, view):
+        return strangers
+    known = {line.node_id: line for line in view.lines}
     for shard in layout.shards:
         primary_id = shard.primary.myself.node_id
         if known[primary_id].slots != SlotSet.from_ranges([shard.slots]):
@@ -211,6 +218,12 @@ def _view_unmet(layout: Layout, view: NodeView) -> str | None:
             if known[replica.myself.node_id].primary_id != primary_id:
                 return f"{view.address} has not heard that {replica.address} is a replica"
     return None if view.state_ok else f"{view.address} says cluster_state:fail"
+
+
+def _strangers(layout: Layout, view: NodeView) -> str | None:
+    ids = {node.myself.node_id for node in layout.nodes}
+    missing = len(ids - {line.node_id for line in view.lines if not line.in_handshake})
+    return f"{view.address} does not know {missing} of the others yet" if missing else None
 
 
 def unsynchronised(snapshot: ClusterSnapshot) -> str | None:

@@ -16,8 +16,8 @@ from node.resp.encode import RESP2, Encoder
 if TYPE_CHECKING:
     from node.command.session import Session
 
-Routes = list[bytes | None]
-"""Per slot: None when it is served here, otherwise the error that says where or why not."""
+Served = bytearray
+"""Per slot: 1 when its keys are served here without further ado, 0 when the full path must decide."""
 
 
 class Call:
@@ -26,15 +26,15 @@ class Call:
     `slot` is that of the command's first key (any slot when it has none); `now_ms` is the turn's time.
     """
 
-    __slots__ = ("changes", "databases", "db", "now_ms", "reply", "routes", "session", "slot")
+    __slots__ = ("changes", "databases", "db", "now_ms", "reply", "served", "session", "slot")
 
     session: Session
 
-    def __init__(self, databases: list[Database], changes: Changes, routes: Routes, now_ms: int) -> None:
+    def __init__(self, databases: list[Database], changes: Changes, served: Served, now_ms: int) -> None:
         self.databases = databases
         self.db = databases[0]
         self.changes = changes
-        self.routes = routes
+        self.served = served
         self.now_ms = now_ms
         self.slot = 0
         self.reply: Encoder = RESP2

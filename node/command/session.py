@@ -34,6 +34,9 @@ class Transport(Protocol):
     def resume(self) -> None:
         """Goes on with the requests that waited while the session was blocked."""
 
+    def trust(self) -> None:
+        """The client has authenticated: the tighter bounds on its requests are lifted."""
+
     def output_bytes(self) -> int:
         """How much waits to be sent."""
 
@@ -100,6 +103,7 @@ class Session:
     ) -> None:
         self.id = id
         self.call = call
+        call.session = self
         self.transport = transport
         self.address = address
         self.local_address = local_address

@@ -14,7 +14,7 @@ def main() -> None:
 
 
 def document() -> str:
-    """All directives but the hidden ones, in two tables: those that count, and those that are accepted and ignored."""
+    """All directives but the hidden ones, in two tables: those that count, and those that are ignored."""
     shown = [directive for directive in TABLE if not directive.hidden]
     lines = ["| directive | value | default | CONFIG SET | meaning |", "| --- | --- | --- | --- | --- |"]
     lines += [_row(directive, directive.doc) for directive in shown if not directive.ignored]
@@ -28,7 +28,8 @@ def _row(directive: Directive[Any], meaning: str) -> str:
     name = f"`{directive.name}`" + (f" (`{directive.alias}`)" if directive.alias else "")
     default = directive.format(directive.default).decode()
     change = "no" if not directive.mutable else "protected" if directive.protected else "yes"
-    return f"| {name} | {directive.kind.describe()} | {f'`{default}`' if default else ''} | {change} | {meaning} |"
+    default = f"`{default}`" if default else ""
+    return f"| {name} | {directive.kind.describe()} | {default} | {change} | {meaning} |"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The values of a node's directives: typed reading, changes with hooks, and what the CONFIG command needs.
 
-Reading is one dict lookup: `config[MAXCLIENTS]` is an int. What reads a value for every command keeps a copy of its
-own and refreshes it in a hook (`on_change`).
+Reading is one dict lookup: `config[MAXCLIENTS]` is an int. What reads a value for every command keeps a copy
+of its own and refreshes it in a hook (`on_change`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Hook = Callable[[], None]
 class Config:
     """The configuration of one node.
 
-    `path` is the absolute path of the file it was read from, "" if there was none. `warn` gets what a failed roll-back
-    has to say; the application points it to the log.
+    `path` is the absolute path of the file it was read from, "" if there was none. `warn` gets what a failed
+    roll-back has to say; the application points it to the log.
     """
 
     def __init__(self, path: str = "", warn: Callable[[str], None] = lambda _text: None) -> None:
@@ -39,7 +39,7 @@ class Config:
         return value
 
     def store(self, directive: Directive[T], value: T) -> None:
-        """Set a value without checks and hooks: for the start, and for commands (REPLICAOF) that did the work."""
+        """Set a value with no checks or hooks: at the start, and after commands (REPLICAOF) that did it."""
         self._values[directive] = value
 
     def on_change(self, directive: Directive[T], hook: Callable[[T], None]) -> None:
@@ -59,7 +59,7 @@ class Config:
         return os.path.join(self[DIR], path)
 
     def get(self, patterns: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-        """What CONFIG GET answers: names (aliases too) and values. Hidden directives must be named in full."""
+        """What CONFIG GET answers: names (aliases too), values. Hidden directives must be named in full."""
         found: dict[bytes, tuple[bytes, bytes]] = {}
         for pattern in patterns:
             for name in self._names(pattern):
@@ -79,8 +79,8 @@ class Config:
     ) -> None:
         """CONFIG SET: all of the pairs of name and value, or none. Raises CommandError with Redis's texts.
 
-        `allow_protected` is whether this client may change protected directives, `loading` whether a data set is
-        being loaded.
+        `allow_protected` is whether this client may change protected directives, `loading` whether a data set
+        is being loaded.
         """
         directives = _settable(pairs, allow_protected, loading)
         values: dict[Directive[Any], Any] = {}
@@ -120,8 +120,8 @@ class Config:
     def rewritten(self, old: bytes, extra: Mapping[str, Sequence[bytes]] | None = None) -> bytes:
         """The text of the configuration file after CONFIG REWRITE, where it was `old`.
 
-        `extra` are the lines of what is no directive, by first word: `{"user": [b"user alice on …"]}` replaces all
-        of the file's `user` lines. Those of words that are not in `extra` stay as they are.
+        `extra` are the lines of what is no directive, by first word: `{"user": [b"user alice on …"]}`
+        replaces all of the file's `user` lines. Those of words that are not in `extra` stay as they are.
         """
         directives = [(directive.name.encode(), self._lines(directive)) for directive in TABLE]
         for word, lines in (extra or {}).items():
@@ -146,7 +146,7 @@ class Config:
 def _settable(
     pairs: Sequence[tuple[bytes, bytes]], allow_protected: bool, loading: bool
 ) -> list[Directive[Any]]:
-    """The directives that CONFIG SET names; each must be known, changeable and named once. Raises CommandError."""
+    """What CONFIG SET names: each must be known, changeable and named once. Raises CommandError."""
     directives: list[Directive[Any]] = []
     for name, _ in pairs:
         directive = BY_NAME.get(name.lower())

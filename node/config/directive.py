@@ -1,7 +1,7 @@
-"""What a directive is: a name, a kind (how its value is read and shown), a default, the rules for changing it.
+"""What a directive is: a name, a kind (how its value is read and shown), a default, rules for changing it.
 
-The table (`table.py`) declares one `Directive[T]` for each name; `Config` holds the values. A directive knows no
-value of its own, so that several nodes can live in one process.
+The table (`table.py`) declares one `Directive[T]` for each name; `Config` holds the values. A directive knows
+no value of its own, so that several nodes can live in one process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Kind(abc.ABC, Generic[T]):
     accumulates = False  # several lines in a file add up, where otherwise the last one wins
 
     @abc.abstractmethod
-    def parse(self, words: Sequence[bytes], old: T) -> T:
+    def parse(self, words: Sequence[bytes], old: T, /) -> T:
         """The value that `words` mean where `old` stood before. Raises ConfigError."""
 
     @abc.abstractmethod
@@ -52,7 +52,7 @@ class Kind(abc.ABC, Generic[T]):
         """As it is written behind the name in a configuration file."""
         return self.format(value)
 
-    def lines(self, name: bytes, value: T, default: T) -> list[FileLine]:
+    def lines(self, name: bytes, value: T, default: T, /) -> list[FileLine]:
         """The lines of a configuration file; none means that the directive must not be in the file."""
         return [FileLine(name + b" " + self.written(value), value != default)]
 
@@ -65,9 +65,10 @@ class Kind(abc.ABC, Generic[T]):
 class Directive(Generic[T]):
     """One configuration directive, compared and hashed by identity: reading a value is one dict lookup.
 
-    `ignored` says why a directive of redis-server means nothing to this server: it is accepted and shown, and has
-    no effect. `protected` ones need enable-protected-configs, `hidden` ones are shown only when named in full, the
-    values of `sensitive` ones must not reach logs, `deny_loading` ones cannot change while data is loaded.
+    `ignored` says why a directive of redis-server means nothing to this server: it is accepted and shown, and
+    has no effect. `protected` ones need enable-protected-configs, `hidden` ones are shown only when named in
+    full, the values of `sensitive` ones must not reach logs, `deny_loading` ones cannot change while data is
+    loaded.
     """
 
     name: str

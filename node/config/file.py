@@ -1,8 +1,9 @@
 """From arguments and redis.conf to a Config: the start of a node.
 
-The file comes first, then standard input if `-` is given, then the options of the command line, written as lines of a
-file; the last word on a directive counts. A line that is wrong ends the start with a report that names it. The syntax
-is that of redis.io/docs/management/config: a directive and its words, quotes as in `split_words`, # comments.
+The file comes first, then standard input if `-` is given, then the options of the command line, written as
+lines of a file; the last word on a directive counts. A line that is wrong ends the start with a report that
+names it. The syntax is that of redis.io/docs/management/config: a directive and its words, quotes as in
+`split_words`, # comments.
 """
 
 from __future__ import annotations
@@ -49,13 +50,14 @@ class ConfigFileError(Exception):
         where = ""
         if self.line is not None:
             text = self.line.text.decode("utf-8", "backslashreplace")
-            where = f"Reading the configuration file, at line {self.line.number} of {self.line.source}\n>>> '{text}'\n"
+            place = f"line {self.line.number} of {self.line.source}"
+            where = f"Reading the configuration file, at {place}\n>>> '{text}'\n"
         return f"\n*** FATAL CONFIG FILE ERROR (Shoal {version}) ***\n{where}{self.reason}\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The command line taken apart. `path` is absolute, or "" without a file; `options` are lines of a file."""
+    """The command line taken apart. `path` is absolute, "" without a file; `options` are lines of a file."""
 
     path: str = ""
     stdin: bool = False
@@ -94,8 +96,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
 def _options(words: Iterable[str]) -> bytes:
     """`--name value` as lines of a file.
 
-    A word with two dashes begins a new option only if the one before has a value, since a value may begin with
-    dashes too; --save alone is an exception, as for redis-server: it means `save ""`.
+    A word with two dashes begins a new option only if the one before has a value, since a value may begin
+    with dashes too; --save alone is an exception, as for redis-server: it means `save ""`.
     """
     lines: list[list[bytes]] = []
     complete = True

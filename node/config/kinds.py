@@ -60,7 +60,7 @@ def format_memory(size_bytes: int) -> bytes:
 class YesNo(Kind[bool]):
     """`yes` or `no`."""
 
-    def parse(self, words: Sequence[bytes], old: bool) -> bool:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: bool, /) -> bool:
         word = words[0].lower()
         if word not in (b"yes", b"no"):
             raise ConfigError("argument must be 'yes' or 'no'")
@@ -81,7 +81,7 @@ class Integer(Kind[int]):
         self.high = high
         self.cap = cap
 
-    def parse(self, words: Sequence[bytes], old: int) -> int:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: int, /) -> int:
         number = parse_integer(words[0])
         if number is None:
             raise ConfigError("argument couldn't be parsed into an integer")
@@ -105,7 +105,7 @@ class Memory(Kind[int]):
         self.low = low
         self.high = high
 
-    def parse(self, words: Sequence[bytes], old: int) -> int:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: int, /) -> int:
         size_bytes = parse_memory(words[0])
         if size_bytes is None:
             raise ConfigError("argument must be a memory value")
@@ -129,7 +129,7 @@ class Memory(Kind[int]):
 class MemoryOrPercent(Kind[int]):
     """Bytes, or a percentage, which is held as a negative number: -5 is 5 %."""
 
-    def parse(self, words: Sequence[bytes], old: int) -> int:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: int, /) -> int:
         word = words[0]
         size_bytes = parse_memory(word)
         if size_bytes is not None and size_bytes <= LONG_MAX:
@@ -158,7 +158,7 @@ class Octal(Kind[int]):
         self.low = low
         self.high = high
 
-    def parse(self, words: Sequence[bytes], old: int) -> int:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: int, /) -> int:
         if not re.fullmatch(rb"-?[0-7]{1,20}", words[0]):
             raise ConfigError("argument couldn't be parsed as an octal number")
         number = int(words[0], 8)
@@ -180,7 +180,7 @@ class Choice(Kind[str]):
         self.words = tuple(words)
         self.meaning = {word: word for word in words} | (synonyms or {})
 
-    def parse(self, words: Sequence[bytes], old: str) -> str:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: str, /) -> str:
         word = self.meaning.get(words[0].lower().decode("latin-1"))
         if word is None:
             raise ConfigError(f"argument(s) must be one of the following: {', '.join(self.meaning)}")
@@ -202,7 +202,7 @@ class Text(Kind[str]):
     def __init__(self, *, unset: bool) -> None:
         self.unset = unset
 
-    def parse(self, words: Sequence[bytes], old: str) -> str:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: str, /) -> str:
         if b"\0" in words[0]:
             raise ConfigError("argument must not contain a null byte")
         return os.fsdecode(words[0])
@@ -213,7 +213,7 @@ class Text(Kind[str]):
     def written(self, value: str) -> bytes:
         return quote(os.fsencode(value))
 
-    def lines(self, name: bytes, value: str, default: str) -> list[FileLine]:
+    def lines(self, name: bytes, value: str, default: str, /) -> list[FileLine]:
         return [] if self.unset and not value else super().lines(name, value, default)
 
     def describe(self) -> str:
@@ -223,7 +223,7 @@ class Text(Kind[str]):
 class Secret(Kind[bytes]):
     """A user name or password: any bytes; empty means that it is not set."""
 
-    def parse(self, words: Sequence[bytes], old: bytes) -> bytes:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: bytes, /) -> bytes:
         return words[0]
 
     def format(self, value: bytes) -> bytes:
@@ -232,7 +232,7 @@ class Secret(Kind[bytes]):
     def written(self, value: bytes) -> bytes:
         return quote(value)
 
-    def lines(self, name: bytes, value: bytes, default: bytes) -> list[FileLine]:
+    def lines(self, name: bytes, value: bytes, default: bytes, /) -> list[FileLine]:
         return super().lines(name, value, default) if value else []
 
     def describe(self) -> str:

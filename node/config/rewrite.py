@@ -1,8 +1,9 @@
 """CONFIG REWRITE: the new text of a configuration file, and putting it in place.
 
-Comments, order and what is not ours to rewrite (include, loadmodule, …) stay. A directive's line is replaced where it
-stood; one that is not in the file is appended if it differs from its default, behind a signature. Lines a directive
-no longer needs become empty, and runs of empty lines are made one. See redis.io/commands/config-rewrite.
+Comments, order and what is not ours to rewrite (include, loadmodule, …) stay. A directive's line is replaced
+where it stood; one that is not in the file is appended if it differs from its default, behind a signature.
+Lines a directive no longer needs become empty, and runs of empty lines are made one. See
+redis.io/commands/config-rewrite.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class _Draft:
         self.lines: list[bytes] = []
         self.places: dict[bytes, list[int]] = {}
         self.signed = False
-        for raw in text.splitlines():
+        for raw in text.removesuffix(b"\n").split(b"\n") if text else ():
             line = raw.strip(b" \t\r\n")
             words = None if line.startswith(b"#") else split_words(line)
             if not line or line.startswith(b"#"):
@@ -65,7 +66,8 @@ def rewritten(
 ) -> bytes:
     """The text of a file that was `old`, for the lines that each directive (by full name) now has.
 
-    `full_name` resolves aliases, and is None for words that no line may begin with: such lines become comments.
+    `full_name` resolves aliases, and is None for words that no line may begin with: such lines become
+    comments.
     """
     draft = _Draft(old, full_name)
     for name, lines in directives:
@@ -91,7 +93,7 @@ def replace_file(path: str, text: bytes) -> None:
 
 
 def _mode(path: str) -> int:
-    """The mode of the file that is replaced: it may hold passwords, so it does not become readable by others."""
+    """The mode of the file that is replaced. A new one is for its owner: it may hold passwords."""
     try:
         return os.stat(path).st_mode & 0o777
     except FileNotFoundError:

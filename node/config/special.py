@@ -32,7 +32,7 @@ class SavePoints(Kind[tuple[SavePoint, ...]]):
     multi_arg = True
     accumulates = True
 
-    def parse(self, words: Sequence[bytes], old: tuple[SavePoint, ...]) -> tuple[SavePoint, ...]:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: tuple[SavePoint, ...], /) -> tuple[SavePoint, ...]:
         if list(words) == [b""]:
             return ()
         numbers = [_loose_integer(word) for word in words]
@@ -60,7 +60,8 @@ class SavePoints(Kind[tuple[SavePoint, ...]]):
         self,
         name: bytes,
         value: tuple[SavePoint, ...],
-        default: tuple[SavePoint, ...],  # noqa: ARG002
+        _default: tuple[SavePoint, ...],
+        /,
     ) -> list[FileLine]:
         # Always written: one `save` line in a file switches the defaults off, and so must be exact.
         return [FileLine(b"%s %d %d" % (name, *point), True) for point in value] or [
@@ -92,7 +93,7 @@ class OutputBufferLimitsKind(Kind[OutputBufferLimits]):
 
     multi_arg = True
 
-    def parse(self, words: Sequence[bytes], old: OutputBufferLimits) -> OutputBufferLimits:
+    def parse(self, words: Sequence[bytes], old: OutputBufferLimits, /) -> OutputBufferLimits:
         if len(words) % 4:
             raise ConfigError("Wrong number of arguments in buffer limit configuration.")
         limits = old._asdict()
@@ -117,7 +118,7 @@ class OutputBufferLimitsKind(Kind[OutputBufferLimits]):
             *value.pubsub,
         )
 
-    def lines(self, name: bytes, value: OutputBufferLimits, default: OutputBufferLimits) -> list[FileLine]:
+    def lines(self, name: bytes, value: OutputBufferLimits, default: OutputBufferLimits, /) -> list[FileLine]:
         return [
             FileLine(
                 b"%s %s %s %s %d"
@@ -166,7 +167,7 @@ _OTHER_LETTERS = {b"K": NOTIFY_KEYSPACE, b"E": NOTIFY_KEYEVENT, b"m": NOTIFY_KEY
 class KeyspaceEvents(Kind[int]):
     """Letters, held as a union of the NOTIFY_ bits."""
 
-    def parse(self, words: Sequence[bytes], old: int) -> int:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: int, /) -> int:
         bits = {b"A": NOTIFY_ALL, b"n": NOTIFY_NEW} | _EVENT_LETTERS | _OTHER_LETTERS
         flags = 0
         for letter in words[0]:
@@ -198,7 +199,7 @@ class OomScores(Kind[tuple[int, int, int]]):
 
     multi_arg = True
 
-    def parse(self, words: Sequence[bytes], old: tuple[int, int, int]) -> tuple[int, int, int]:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: tuple[int, int, int], /) -> tuple[int, int, int]:
         if len(words) != 3:
             raise ConfigError("wrong number of arguments")
         scores = [_loose_integer(word) for word in words]
@@ -220,7 +221,7 @@ class Addresses(Kind[tuple[str, ...]]):
     multi_arg = True
     MOST = 16
 
-    def parse(self, words: Sequence[bytes], old: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: tuple[str, ...], /) -> tuple[str, ...]:
         if len(words) > self.MOST:
             raise ConfigError("Too many bind addresses specified.")
         if list(words) == [b""]:
@@ -233,7 +234,7 @@ class Addresses(Kind[tuple[str, ...]]):
     def written(self, value: tuple[str, ...]) -> bytes:
         return self.format(value) if value else b'""'
 
-    def lines(self, name: bytes, value: tuple[str, ...], default: tuple[str, ...]) -> list[FileLine]:
+    def lines(self, name: bytes, value: tuple[str, ...], default: tuple[str, ...], /) -> list[FileLine]:
         return [] if value == default else super().lines(name, value, default)
 
     def describe(self) -> str:
@@ -248,7 +249,8 @@ class PrimaryAddress(Kind[tuple[str, int] | None]):
     def parse(
         self,
         words: Sequence[bytes],
-        old: tuple[str, int] | None,  # noqa: ARG002
+        _old: tuple[str, int] | None,
+        /,
     ) -> tuple[str, int] | None:
         if len(words) != 2:
             raise ConfigError("wrong number of arguments")
@@ -263,7 +265,7 @@ class PrimaryAddress(Kind[tuple[str, int] | None]):
         return b"" if value is None else b"%s %d" % (os.fsencode(value[0]), value[1])
 
     def lines(
-        self, name: bytes, value: tuple[str, int] | None, default: tuple[str, int] | None
+        self, name: bytes, value: tuple[str, int] | None, default: tuple[str, int] | None, /
     ) -> list[FileLine]:
         return [] if value is None else super().lines(name, value, default)
 
@@ -276,7 +278,7 @@ class Percentiles(Kind[tuple[float, ...]]):
 
     multi_arg = True
 
-    def parse(self, words: Sequence[bytes], old: tuple[float, ...]) -> tuple[float, ...]:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: tuple[float, ...], /) -> tuple[float, ...]:
         if list(words) == [b""]:
             return ()
         values: list[float] = []
@@ -304,7 +306,7 @@ class ShutdownFlags(Kind[frozenset[str]]):
     multi_arg = True
     WORDS = ("save", "nosave", "now", "force")
 
-    def parse(self, words: Sequence[bytes], old: frozenset[str]) -> frozenset[str]:  # noqa: ARG002
+    def parse(self, words: Sequence[bytes], _old: frozenset[str], /) -> frozenset[str]:
         flags = {word.lower().decode("latin-1") for word in words}
         if not flags or not flags <= {"default", *self.WORDS}:
             raise ConfigError(f"argument(s) must be one of the following: default, {', '.join(self.WORDS)}")
@@ -322,7 +324,7 @@ class ShutdownFlags(Kind[frozenset[str]]):
 class Directory(Kind[str]):
     """An existing directory, held as an absolute path; a relative one is taken from the directory before."""
 
-    def parse(self, words: Sequence[bytes], old: str) -> str:
+    def parse(self, words: Sequence[bytes], old: str, /) -> str:
         path = os.path.normpath(os.path.join(old or os.getcwd(), os.fsdecode(words[0])))
         try:
             os.stat(os.path.join(path, "."))  # needs what chdir needs: a directory that may be entered

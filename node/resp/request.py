@@ -21,8 +21,8 @@ from itertools import chain
 
 import hiredis
 
-from node.integers import parse_integer
 from node.config.syntax import split_words
+from node.integers import parse_integer
 
 MAX_INLINE_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 64 * 1024

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from node.command.session import Session
+from node.config.special import BufferLimit
 from node.resp.encode import error
 from node.resp.request import Request, RequestParser
 
@@ -27,17 +28,6 @@ class Serve(Protocol):
     def __call__(self, session: Session, requests: list[Request], out: list[bytes], /) -> int: ...
 
 
-class OutputLimit:
-    """client-output-buffer-limit of one class: a hard bound, and a soft one for so many seconds."""
-
-    __slots__ = ("hard_bytes", "soft_bytes", "soft_s")
-
-    def __init__(self, hard_bytes: int = 0, soft_bytes: int = 0, soft_s: int = 0) -> None:
-        self.hard_bytes = hard_bytes
-        self.soft_bytes = soft_bytes
-        self.soft_s = soft_s
-
-
 class Host(Protocol):
     """What a connection needs of the reactor."""
 
@@ -48,7 +38,7 @@ class Host(Protocol):
     def closed(self, connection: Connection, reason: str) -> None: ...
     def count_io(self, input_bytes: int, output_bytes: int) -> None: ...
     def query_buffer_limit_bytes(self) -> int: ...
-    def output_limit(self, session: Session) -> OutputLimit: ...
+    def output_limit(self, session: Session) -> BufferLimit: ...
     def now_ms(self) -> int: ...
 
 
@@ -166,7 +156,7 @@ class Connection:
         elif limit.soft_bytes and size > limit.soft_bytes:
             now_ms = self._host.now_ms()
             self._soft_since_ms = self._soft_since_ms or now_ms
-            if now_ms - self._soft_since_ms > limit.soft_s * 1000:
+            if now_ms - self._soft_since_ms > limit.soft_seconds * 1000:
                 self.fail("the soft output buffer limit was exceeded for too long")
         else:
             self._soft_since_ms = 0
@@ -215,6 +205,9 @@ class Connection:
             self._serve(waiting)
         if self.parser.error is not None:
             self._protocol_error()
+
+    def trust(self) -> None:
+        self.parser.authenticated = True
 
     def output_bytes(self) -> int:
         return sum(map(len, self._out))

@@ -70,7 +70,7 @@ class Dispatcher:
         call = session.call
         call.now_ms = session.last_seen_ms = self._clock.now_ms
         fast = {} if session.guarded else self._fast
-        routes = call.routes
+        served = call.served
         log = self._changes.log
         done = 0
         for argv in requests:
@@ -78,8 +78,7 @@ class Dispatcher:
             if command is not None and (len(argv) == command.arity or -len(argv) <= command.arity < 0):
                 key = argv[1]
                 slot = crc_hqx(key, 0) & 16383 if b"{" not in key else key_slot(key)
-                reply = routes[slot]
-                if reply is None:
+                if served[slot]:
                     call.slot = slot
                     command.calls += 1
                     try:
@@ -101,7 +100,7 @@ class Dispatcher:
                     done -= 1
                 break
             fast = {} if session.guarded else self._fast
-            routes = call.routes
+            served = call.served
         self._stats.commands_processed += done
         session.total_commands += done
         return done

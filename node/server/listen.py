@@ -13,8 +13,8 @@ ACCEPTS_PER_TURN = 64
 
 AT_MAX_CLIENTS = b"-ERR max number of clients reached\r\n"
 PROTECTED = (
-    b"-DENIED Shoal is running in protected mode because protected mode is enabled and no password is set for "
-    b"the default user. In this mode connections are only accepted from the loopback interface. To connect "
+    b"-DENIED Shoal is running in protected mode because protected mode is enabled and no password is set "
+    b"for the default user. In this mode connections are only accepted from the loopback interface. To connect "
     b"from other hosts, set a password for the default user, or disable protected mode with 'CONFIG SET "
     b"protected-mode no' from a loopback connection (or --protected-mode no at the start) if the node cannot "
     b"be reached from outside networks.\r\n"

@@ -31,7 +31,9 @@ class Source(Protocol):
 
 
 class Reactor:
-    """`before_turn` is called first in every turn, with the time; `before_flush` runs before replies leave."""
+    """`before_turn` is called first in every turn, with the time; `before_flush` runs before replies
+    leave.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

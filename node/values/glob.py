@@ -1,13 +1,15 @@
-r"""Redis's glob patterns: `*` any bytes, `?` one byte, `[ab]` `[^ab]` `[a-z]` one byte of a class, `\` the next byte.
+r"""Redis's glob patterns: `*` any bytes, `?` one byte, `[ab]` `[^ab]` `[a-z]` one of a class, `\` escapes.
 
-Every element but `*` matches exactly one byte, so a pattern is a list of runs of elements between stars. Each run is
-matched at the first place where it fits, and a match is never tried again further to the right: that is what makes
-the time grow with the product of the two lengths at most, where plain backtracking grows exponentially with the stars.
+Every element but `*` matches exactly one byte, so a pattern is a list of runs of elements between stars. Each
+run is matched at the first place where it fits, and a match is never tried again further to the right: that
+is what makes the time grow with the product of the two lengths at most, where plain backtracking grows
+exponentially with the stars.
 
 Edges, as in redis-server (command KEYS):
 - the empty string matches the empty pattern only, not even `*`;
 - a class that is not closed ends with the pattern; `[^` is any byte, `[]` none;
-- in a class, `]` ends it even as its first member, a backslash takes the next byte in its case even with `nocase`,
+- in a class, `]` ends it even as its first member, a backslash takes the next byte in its case even with
+  `nocase`,
   and `a-]` is a range; ranges are compared as signed chars, and their ends may be swapped.
 """
 
@@ -19,7 +21,8 @@ from functools import lru_cache
 
 Matcher = Callable[[bytes], bool]
 
-# Long patterns are rare; compiling them costs more than reading them once, and caching them would keep their memory.
+# Long patterns are rare; compiling them costs more than reading them once, and caching them would keep their
+# memory.
 _COMPILED_LIMIT = 256
 
 _STAR, _ANY, _OPEN, _CLOSE, _NOT, _ESCAPE, _DASH = b"*?[]^\\-"
@@ -98,6 +101,8 @@ def glob_match(pattern: bytes, string: bytes, nocase: bool = False) -> bool:
     while position < len(string):
         if at < len(pattern) and pattern[at] == _STAR:
             at += 1
+            if at == len(pattern):
+                return True
             retry_at, retry_position = at, position
             continue
         if at < len(pattern):

@@ -39,7 +39,7 @@ class LongDouble(NamedTuple):
 
 
 class NotFiniteError(ArithmeticError):
-    """The number is, or would be, infinite or NaN."""
+    """The sum would be infinite or NaN."""
 
 
 def from_int(value: int) -> LongDouble:
@@ -50,7 +50,8 @@ def from_int(value: int) -> LongDouble:
 def parse(text: bytes) -> LongDouble:
     """The number nearest to `text`, which may be anything strtold takes but NaN or leading space.
 
-    Raises ValueError for text that is no number in range, and NotFiniteError for infinity, spelled out.
+    Raises ValueError for text that is no number, or one out of range. Infinity, spelled out, is a number, but
+    one that `add` refuses.
     """
     if len(text) > _TEXT_BYTES_MAX:
         raise ValueError(f"a number of {len(text)} characters")
@@ -59,8 +60,13 @@ def parse(text: bytes) -> LongDouble:
     if match := _HEXADECIMAL.fullmatch(text):
         return _parse_hexadecimal(*match.groups(default=b""))
     if _INFINITY.fullmatch(text):
-        raise NotFiniteError
+        return LongDouble(-1 if text.startswith(b"-") else 1, _OVERFLOW_BITS)
     raise ValueError("not a number")
+
+
+def is_finite(value: LongDouble) -> bool:
+    """Whether the number is none of the infinities."""
+    return value.mantissa.bit_length() + value.exponent <= _OVERFLOW_BITS
 
 
 def _parse_decimal(text: bytes) -> LongDouble:
@@ -94,28 +100,30 @@ def _parse_hexadecimal(sign: bytes, whole: bytes, part: bytes, only_part: bytes,
 def _bounded(power: bytes) -> int:
     """The exponent written as `power`, or one as hopeless: no mantissa is long enough to make up for it."""
     digits = power.lstrip(b"+-").lstrip(b"0")
-    magnitude = int(digits or b"0") if len(digits) < 8 else 10**8
+    magnitude = int(digits or b"0") if len(digits) < 7 else 10**6
     return -magnitude if power[:1] == b"-" else magnitude
 
 
 def _parsed(value: LongDouble) -> LongDouble:
-    if not value.mantissa or value.mantissa.bit_length() + value.exponent > _OVERFLOW_BITS:
+    if not value.mantissa or not is_finite(value):
         raise ValueError("out of range")
     return value
 
 
 def add(left: LongDouble, right: LongDouble) -> LongDouble:
-    """The rounded sum. Raises NotFiniteError when it overflows."""
+    """The rounded sum. Raises NotFiniteError when it overflows or a part is infinite."""
+    if not is_finite(left) or not is_finite(right):
+        raise NotFiniteError
     exponent = min(left.exponent, right.exponent)
     total = (left.mantissa << (left.exponent - exponent)) + (right.mantissa << (right.exponent - exponent))
     value = _round(total, exponent)
-    if value.mantissa.bit_length() + value.exponent > _OVERFLOW_BITS:
+    if not is_finite(value):
         raise NotFiniteError
     return value
 
 
 def format_fixed(value: LongDouble) -> bytes:
-    """The number with 17 decimals, half to even, without the zeros (and the point) that they may end in."""
+    """The finite number with 17 decimals, half to even, less the zeros (and the point) it may end in."""
     scaled, exponent = abs(value.mantissa) * 10**_DECIMALS, value.exponent
     scaled = scaled << exponent if exponent >= 0 else _shift_half_even(scaled, -exponent)
     if not scaled:

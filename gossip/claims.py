@@ -1,0 +1,175 @@
+"""Who owns which slot: roles and claims in what members say of themselves, and corrections of stale ones.
+
+Every heartbeat claims slots under its sender's config epoch (a replica repeats its primary's claim, which binds
+nobody). We rebind a claimed slot when it has no owner, when its owner stopped claiming it, or when the claim's
+epoch is greater than the owner's. Slots we are importing stay as they are: an operator is at work there.
+
+When the claim takes the last slot of the shard we are in, a fail-over has happened or the slots have moved, and
+we become a replica of the claimer: that is how an old primary comes back, and how the other replicas of a
+failed primary find the new one. When we merely lose some slots, the keys in them are deleted.
+
+Who claims slots that are known here to belong to another node under a greater epoch gets an UPDATE about that
+node. So a node that was away learns the truth from whomever it reaches, even if the new owner cannot reach it.
+
+A primary that calls itself a replica has given up its slots. If it follows a node of its own shard, that node
+took them over, and we move them without waiting for the new primary's own word: clients see no gap.
+
+Source: the Redis cluster specification, "Hash slots configuration propagation" and "UPDATE messages".
+"""
+
+from __future__ import annotations
+
+from gossip.context import Context
+from gossip.effects import LogLevel, SlotsLost
+from gossip.failover import Roles
+from gossip.member import NO_SLOTS, Member
+from gossip.messages import Header, Update
+from gossip.slots import SlotSet
+from gossip.speaker import Speaker
+from gossip.state import slots_of
+
+
+class Claims:
+    def __init__(self, ctx: Context, speaker: Speaker, roles: Roles) -> None:
+        self._ctx = ctx
+        self._speaker = speaker
+        self._roles = roles
+
+    # roles
+
+    def learn_role(self, sender: Member, header: Header) -> None:
+        """Take over what a heartbeat says of its sender's role."""
+        ctx = self._ctx
+        if not header.replica_of:
+            if not sender.is_primary:
+                ctx.state.make_primary(sender)
+                ctx.save()
+                ctx.recheck()
+            return
+        primary = ctx.state.members.get(header.replica_of)
+        if primary is sender or primary is not None and primary.handshake:
+            primary = None
+        if not sender.is_replica and not self._step_down(sender, primary, header):
+            return
+        if primary is not None and sender.primary is not primary:
+            ctx.state.follow(sender, primary)
+            ctx.state.set_shard(primary, primary.shard_id)
+            ctx.save()
+            ctx.recheck()
+
+    def _step_down(self, sender: Member, primary: Member | None, header: Header) -> bool:
+        """A node that was not a replica calls itself one; False when that is old news."""
+        ctx = self._ctx
+        shard_mate = primary is not None and (
+            primary.primary is sender or primary.shard_id == sender.shard_id
+        )
+        if sender.slots:
+            if shard_mate and sender.config_epoch > header.config_epoch:
+                text = f"Ignore stale message from {sender.label} in shard {sender.shard_id}"
+                ctx.log(LogLevel.NOTICE, text)
+                return False
+            if shard_mate and primary is not None and not primary.myself:
+                count = len(sender.slots)
+                ctx.state.make_primary(primary)
+                primary.config_epoch = header.config_epoch
+                ctx.state.assign(sender.slots, primary)
+                ctx.log(
+                    LogLevel.NOTICE,
+                    f"A failover occurred in shard {sender.shard_id}; node {sender.label} lost {count} slot(s)"
+                    f" to node {primary.label} with a config epoch of {primary.config_epoch}",
+                )
+            else:
+                count = len(sender.slots)
+                ctx.state.assign(sender.slots, None)
+                ctx.log(
+                    LogLevel.NOTICE,
+                    f"Node {sender.label} is no longer master of shard {sender.shard_id};"
+                    f" removed all {count} slot(s) it used to own",
+                )
+        ctx.state.make_replica(sender, None)
+        ctx.save()
+        ctx.recheck()
+        return True
+
+    # slots
+
+    def compare(self, sender: Member, header: Header) -> None:
+        """Hold a heartbeat's claim against what we know: believe it where it is newer, correct it where older."""
+        stands_for = sender if sender.is_primary else sender.primary
+        if stands_for is None or stands_for.slots == header.slots:
+            return
+        if sender.is_primary:
+            self.rebind(sender, header.config_epoch, header.slots)
+        for owner, _ in self._ctx.state.owners_of(header.slots - self._ctx.state.unclaimed):
+            if owner is not sender and owner.config_epoch > header.config_epoch:
+                text = (
+                    f"Node {sender.node_id} has old slots configuration, sending an UPDATE message"
+                    f" about {owner.node_id}"
+                )
+                self._ctx.log(LogLevel.VERBOSE, text)
+                self._speaker.update(sender.link, owner)
+
+    def updated(self, message: Update) -> None:
+        """A member corrects our picture of a node."""
+        ctx = self._ctx
+        about = ctx.state.members.get(message.node)
+        if about is None or about.handshake or about.config_epoch >= message.config_epoch:
+            return
+        if about.myself:
+            ctx.log(LogLevel.NOTICE, "Discarding UPDATE message about myself.")
+            return
+        if about.is_replica:
+            ctx.state.make_primary(about)
+            ctx.recheck()
+        about.config_epoch = message.config_epoch
+        ctx.save(fsync=True)
+        self.rebind(about, message.config_epoch, message.slots)
+
+    def rebind(self, claimer: Member, epoch: int, claimed: SlotSet) -> None:
+        """Give the claimer those of the slots that its epoch entitles it to, and draw the consequences for us."""
+        ctx = self._ctx
+        state = ctx.state
+        assert not claimer.myself
+        mine = state.my_primary
+        state.unclaimed = (state.unclaimed | (claimer.slots - claimed)) - (claimer.slots & claimed)
+        wanted = claimed - claimer.slots - slots_of(state.importing)
+        gained = wanted - state.assigned
+        from_us = NO_SLOTS
+        for owner, part in state.owners_of(wanted):
+            taken = part if owner.config_epoch < epoch else part & state.unclaimed
+            gained = gained | taken
+            if owner is mine:
+                from_us = taken
+        if gained:
+            state.assign(gained, claimer)
+            ctx.save(fsync=True)
+            ctx.recheck()
+        self._consequences(claimer, claimed, from_us)
+
+    def _consequences(self, claimer: Member, claimed: SlotSet, from_us: SlotSet) -> None:
+        ctx = self._ctx
+        me, mine = ctx.me, ctx.state.my_primary
+        whole_shard = ctx.settings.allow_replica_migration or claimed == from_us
+        if from_us and mine is not None and not mine.slots and whole_shard:
+            ctx.log(
+                LogLevel.NOTICE,
+                f"Configuration change detected. Reconfiguring myself as a replica of {claimer.label}",
+            )
+            self._roles.follow(claimer)
+        elif from_us and me.is_primary:
+            for slot in from_us:
+                ctx.state.migrating.pop(slot, None)
+            ctx.local.append(SlotsLost(from_us))
+        self.leave_sub_replica()
+
+    def leave_sub_replica(self) -> None:
+        """Our primary has become a replica itself: follow its primary, unless that is us."""
+        ctx = self._ctx
+        primary = ctx.me.primary
+        above = primary.primary if primary is not None else None
+        if above is not None and not above.myself:
+            ctx.log(
+                LogLevel.NOTICE,
+                f"I'm a sub-replica! Reconfiguring myself as a replica of grandmaster {above.label}",
+            )
+            self._roles.follow(above)

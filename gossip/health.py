@@ -1,0 +1,97 @@
+"""Whether this node may serve: the cluster's state as CLUSTER INFO and redirects show it.
+
+It is down, and clients are refused, when (in the order they are told):
+- this node came back, from a pause or a restart, and a majority has not confirmed it (`gossip.confirmation`);
+- slots are not covered, or their owner has failed, and full coverage is required;
+- most of the primaries that serve slots cannot be reached: we may be the ones cut off, and the majority may
+  elect replacements for us.
+
+A primary is careful to say ok again. After a minority it waits for the node time-out, between 0.5 and 5 s, so
+that it can learn that it was replaced. One restarted with slots waits WRITABLE_DELAY_MS. A node that never
+owned slots has nothing to be wrong about and does not wait, so a new cluster is up as soon as it is complete.
+
+Source: `cluster-require-full-coverage`; the Redis cluster specification, "Availability".
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from gossip.confirmation import Confirmation
+from gossip.context import Context, Duty
+from gossip.effects import LogLevel
+from gossip.slots import SLOT_COUNT
+
+WRITABLE_DELAY_MS = 2_000
+
+
+class Down(Enum):
+    """Why the cluster's state is not ok, for the log and for people."""
+
+    NOT = "ok"
+    PAUSED = "this node was paused and is waiting to be confirmed by a majority of masters"
+    REJOINING = "this node restarted and is waiting to learn the current configuration"
+    UNCOVERED = "not all slots are served"
+    MINORITY = "most masters cannot be reached"
+
+
+class Health:
+    """`down` is the current verdict; `Context.ok` says the same in a bit."""
+
+    def __init__(self, ctx: Context, confirmation: Confirmation) -> None:
+        self._ctx = ctx
+        self._confirmation = confirmation
+        self._writable_ms = ctx.now_ms + WRITABLE_DELAY_MS if ctx.me.slots else ctx.now_ms
+        self._in_minority = False
+        self._minority_ms: int | None = None
+        self.down = Down.REJOINING if ctx.me.slots else Down.UNCOVERED
+
+    def update(self) -> None:
+        """Judge anew; called when anything it depends on has changed or a delay is over."""
+        ctx = self._ctx
+        down = self._judge()
+        if down is Down.NOT and not ctx.ok and ctx.me.is_primary:
+            ready_ms = self._ready_ms()
+            if ctx.now_ms < ready_ms:
+                ctx.timers.by(Duty.HEALTH, ready_ms)
+                down = Down.REJOINING
+        if down is not self.down:
+            self.down = down
+            ctx.routes_changed = True
+        ok = down is Down.NOT
+        if ok != ctx.ok:
+            ctx.ok = ok
+            level = LogLevel.NOTICE if ok else LogLevel.WARNING
+            ctx.log(level, f"Cluster state changed: {'ok' if ok else 'fail'}")
+
+    def _judge(self) -> Down:
+        ctx = self._ctx
+        in_minority = self._is_minority()
+        if in_minority or self._in_minority:
+            self._minority_ms = ctx.now_ms
+        self._in_minority = in_minority
+        if self._confirmation.active:
+            return Down.PAUSED if self._confirmation.paused else Down.REJOINING
+        if in_minority:
+            return Down.MINORITY
+        if ctx.settings.require_full_coverage and not self._is_covered():
+            return Down.UNCOVERED
+        if not ctx.state.size:
+            return Down.UNCOVERED
+        return Down.NOT
+
+    def _is_minority(self) -> bool:
+        state = self._ctx.state
+        reachable = sum(not voter.unreachable for voter in state.voters())
+        return state.size > 0 and reachable < state.quorum
+
+    def _is_covered(self) -> bool:
+        state = self._ctx.state
+        served = sum(len(voter.slots) for voter in state.voters() if not voter.failed)
+        return served == SLOT_COUNT
+
+    def _ready_ms(self) -> int:
+        """When a primary that was not ok may be so again."""
+        if self._minority_ms is None:
+            return self._writable_ms
+        return max(self._writable_ms, self._minority_ms + self._ctx.settings.rejoin_delay_ms)

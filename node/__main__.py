@@ -1,0 +1,55 @@
+"""`python -m node [file.conf] [--directive value ...]`: arguments → configuration → a running node."""
+
+from __future__ import annotations
+
+import sys
+
+import trio
+
+from node.app import Node
+from node.config.file import ConfigFileError, load, parse_arguments
+from node.server.listen import ListenError
+from node.version import REDIS_VERSION, SHOAL_VERSION
+
+USAGE = """\
+Usage: python -m node [/path/to/node.conf] [options] [-]
+       python -m node - (read the configuration from standard input)
+       python -m node -v or --version
+       python -m node -h or --help
+
+Options are directives of redis.conf with two dashes before them:
+       python -m node --port 7000 --cluster-enabled yes --save ""
+       python -m node node.conf --loglevel verbose
+"""
+
+
+def main() -> None:
+    """Exits with status 1 and one clear message when the node cannot start."""
+    sys.exit(start(sys.argv[1:]))
+
+
+def start(argv: list[str]) -> int:
+    """Runs a node; returns the exit status."""
+    try:
+        arguments = parse_arguments(argv)
+        if arguments.version:
+            print(f"Shoal server v={SHOAL_VERSION} redis_version={REDIS_VERSION} bits=64")
+            return 0
+        if arguments.help:
+            print(USAGE, end="")
+            return 0
+        startup = load(arguments)
+    except ConfigFileError as wrong:
+        print(wrong.report(SHOAL_VERSION), file=sys.stderr)
+        return 1
+    node = Node(startup.config)
+    try:
+        return trio.run(node.run)
+    except ListenError as failed:
+        node.log.warning(str(failed))
+        node.log.warning(f"Failed listening on port {startup.config.path or 'given'}, aborting.")
+        return 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The composition root: every part of a node is made and wired here, and nowhere else.
+
+`build` makes a node of a configuration without touching a socket; `run` opens them and lives until a shutdown
+is requested. What one service needs of another is handed over here as a callable.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from collections.abc import Mapping
+
+import trio
+
+from node.clients import Clients
+from node.clock import Clock
+from node.command.call import Call
+from node.command.registry import Table, freeze
+from node.command.spec import DECLARED
+from node.commands import load_all
+from node.config import table as directives
+from node.config.config import Config
+from node.guards import Guards
+from node.keyspace.changes import Changes
+from node.keyspace.database import Database, Policy
+from node.lifecycle import Lifecycle
+from node.log import open_log
+from node.observe.stats import Stats
+from node.server import gates
+from node.server.after import After
+from node.server.cron import Cron
+from node.server.dispatch import Dispatcher
+from node.server.loop import Reactor
+from node.server.server import Server
+from node.timers import Timers
+
+SLOTS = 16384
+
+
+class Node:
+    """All parts of one node, wired."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.log = open_log(config, self._role_letter)
+        self.clock = Clock()
+        self.stats = Stats()
+        self.guards = Guards()
+        self.changes = Changes()
+        self.policy = Policy()
+        self.databases = [
+            Database(index, self.changes, self.policy) for index in range(config[directives.DATABASES])
+        ]
+        self.served = bytearray(b"\x01" * SLOTS)
+        self.reactor = Reactor(self.clock)
+        self.timers = Timers(self.clock, self.reactor.settle)
+        self.clients = Clients(self.clock, self.guards, self.timers)
+        self.lifecycle = Lifecycle(self.log)
+        self.after = After(self.changes)
+        self.cron = Cron(
+            self.clock, self.stats, self.databases, self.policy, self.after.apply_expired, self.reactor.settle
+        )
+        self.table = self._command_table()
+        self.dispatcher = Dispatcher(
+            self.table, self.clock, self.changes, self.after, self.guards, self.stats, self.clients.block
+        )
+        self.server = Server(
+            config,
+            self.log,
+            self.clock,
+            self.stats,
+            self.reactor,
+            self.clients,
+            self.dispatcher,
+            self.new_call,
+        )
+        self.cron.every_second.append(self.server.close_idle)
+        self._set_gates()
+
+    def new_call(self) -> Call:
+        """The surroundings of a new session's commands."""
+        return Call(self.databases, self.changes, self.served, self.clock.now_ms)
+
+    def _role_letter(self) -> str:
+        return "M"
+
+    def _command_table(self) -> Table:
+        load_all()
+        services: Mapping[type, object] = {type(part): part for part in self._services()}
+        return freeze(DECLARED, services)
+
+    def _services(self) -> list[object]:
+        """What commands may need: see node.command.spec."""
+        return [self, self.clients, self.config, self.lifecycle, self.stats, self.cron, self.log]
+
+    def _set_gates(self) -> None:
+        self.dispatcher.gates += [
+            gates.authentication,
+            gates.routing(None),
+            gates.conditions(self.guards),
+            gates.pausing(self.clients, self.guards),
+        ]
+
+    async def run(self) -> int:
+        """Serves until a shutdown is requested; returns the exit status. Raises ListenError."""
+        self.server.listen()
+        gc.freeze()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.reactor.run)
+            nursery.start_soon(self.timers.run)
+            nursery.start_soon(self.cron.run)
+            nursery.start_soon(self._watch_signals)
+            self._say_ready()
+            await self.lifecycle.wait()
+            for work in self.lifecycle.before_exit:
+                work()
+            self.server.stop_listening()
+            nursery.cancel_scope.cancel()
+        self.log.notice("Shoal is now ready to exit, bye bye...")
+        return self.lifecycle.exit_status
+
+    def _say_ready(self) -> None:
+        if self.config[directives.PORT]:
+            self.log.notice("Ready to accept connections tcp")
+        if self.config[directives.UNIXSOCKET]:
+            self.log.notice("Ready to accept connections unix")
+
+    async def _watch_signals(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+            async for number in received:
+                name = signal.Signals(number).name
+                if self.lifecycle.is_ending:
+                    os._exit(1)
+                self.lifecycle.request_shutdown(f"Received {name} scheduling shutdown...")
