@@ -12,6 +12,15 @@ EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 EXIT_INTERRUPTED = 130
 
+EXIT_STATUSES = """\b
+Exit status:
+  0    done, nothing wrong
+  1    it failed, or check found a problem
+  2    the arguments do not make sense
+  3    a node that was needed does not answer
+  130  interrupted by Ctrl-C
+"""
+
 
 class CtlError(Exception):
     """`text` is one line without a full stop, `hint` a sentence or empty."""

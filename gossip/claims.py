@@ -1,15 +1,17 @@
 """Who owns which slot: roles and claims in what members say of themselves, and corrections of stale ones.
 
-Every heartbeat claims slots under its sender's config epoch (a replica repeats its primary's claim, which binds
-nobody). We rebind a claimed slot when it has no owner, when its owner stopped claiming it, or when the claim's
-epoch is greater than the owner's. Slots we are importing stay as they are: an operator is at work there.
+Every heartbeat claims slots under its sender's config epoch (a replica repeats its primary's claim, which
+binds nobody). We rebind a claimed slot when it has no owner, when its owner stopped claiming it, or when
+the claim's epoch is greater than the owner's. Slots we are importing stay as they are: an operator is at
+work there.
 
-When the claim takes the last slot of the shard we are in, a fail-over has happened or the slots have moved, and
-we become a replica of the claimer: that is how an old primary comes back, and how the other replicas of a
-failed primary find the new one. When we merely lose some slots, the keys in them are deleted.
+When the claim takes the last slot of the shard we are in, a fail-over has happened or the slots have moved,
+and we become a replica of the claimer: that is how an old primary comes back, and how the other replicas of
+a failed primary find the new one. When we merely lose some slots, the keys in them are deleted.
 
-Who claims slots that are known here to belong to another node under a greater epoch gets an UPDATE about that
-node. So a node that was away learns the truth from whomever it reaches, even if the new owner cannot reach it.
+Who claims slots that are known here to belong to another node under a greater epoch gets an UPDATE about
+that node. So a node that was away learns the truth from whomever it reaches, even if the new owner cannot
+reach it.
 
 A primary that calls itself a replica has given up its slots. If it follows a node of its own shard, that node
 took them over, and we move them without waiting for the new primary's own word: clients see no gap.
@@ -47,7 +49,7 @@ class Claims:
                 ctx.recheck()
             return
         primary = ctx.state.members.get(header.replica_of)
-        if primary is sender or primary is not None and primary.handshake:
+        if primary is sender or (primary is not None and primary.handshake):
             primary = None
         if not sender.is_replica and not self._step_down(sender, primary, header):
             return
@@ -63,38 +65,41 @@ class Claims:
         shard_mate = primary is not None and (
             primary.primary is sender or primary.shard_id == sender.shard_id
         )
+        if sender.slots and shard_mate and sender.config_epoch > header.config_epoch:
+            text = f"Ignore stale message from {sender.label} in shard {sender.shard_id}"
+            ctx.log(LogLevel.NOTICE, text)
+            return False
         if sender.slots:
-            if shard_mate and sender.config_epoch > header.config_epoch:
-                text = f"Ignore stale message from {sender.label} in shard {sender.shard_id}"
-                ctx.log(LogLevel.NOTICE, text)
-                return False
-            if shard_mate and primary is not None and not primary.myself:
-                count = len(sender.slots)
-                ctx.state.make_primary(primary)
-                primary.config_epoch = header.config_epoch
-                ctx.state.assign(sender.slots, primary)
-                ctx.log(
-                    LogLevel.NOTICE,
-                    f"A failover occurred in shard {sender.shard_id}; node {sender.label} lost {count} slot(s)"
-                    f" to node {primary.label} with a config epoch of {primary.config_epoch}",
-                )
-            else:
-                count = len(sender.slots)
-                ctx.state.assign(sender.slots, None)
-                ctx.log(
-                    LogLevel.NOTICE,
-                    f"Node {sender.label} is no longer master of shard {sender.shard_id};"
-                    f" removed all {count} slot(s) it used to own",
-                )
+            heir = primary if shard_mate and primary is not None and not primary.myself else None
+            self._bequeath(sender, heir, header.config_epoch)
         ctx.state.make_replica(sender, None)
         ctx.save()
         ctx.recheck()
         return True
 
+    def _bequeath(self, former: Member, heir: Member | None, epoch: int) -> None:
+        """The slots of a primary that steps down go to the one it follows, or to nobody."""
+        ctx = self._ctx
+        slots = former.slots
+        if heir is None:
+            text = (
+                f"Node {former.label} is no longer master of shard {former.shard_id};"
+                f" removed all {len(slots)} slot(s) it used to own"
+            )
+        else:
+            ctx.state.make_primary(heir)
+            heir.config_epoch = epoch
+            text = (
+                f"A failover occurred in shard {former.shard_id}; node {former.label} lost"
+                f" {len(slots)} slot(s) to node {heir.label} with a config epoch of {epoch}"
+            )
+        ctx.state.assign(slots, heir)
+        ctx.log(LogLevel.NOTICE, text)
+
     # slots
 
     def compare(self, sender: Member, header: Header) -> None:
-        """Hold a heartbeat's claim against what we know: believe it where it is newer, correct it where older."""
+        """Hold a heartbeat's claim against what we know: believe the newer, correct the older."""
         stands_for = sender if sender.is_primary else sender.primary
         if stands_for is None or stands_for.slots == header.slots:
             return
@@ -126,7 +131,7 @@ class Claims:
         self.rebind(about, message.config_epoch, message.slots)
 
     def rebind(self, claimer: Member, epoch: int, claimed: SlotSet) -> None:
-        """Give the claimer those of the slots that its epoch entitles it to, and draw the consequences for us."""
+        """Give the claimer the slots that its epoch entitles it to, and draw the consequences for us."""
         ctx = self._ctx
         state = ctx.state
         assert not claimer.myself

@@ -1,18 +1,19 @@
 """A primary that was away does not trust itself: it serves again when a majority has answered it.
 
-A process can stop for a long time without noticing: SIGSTOP, a suspended laptop, a hypervisor that schedules
-others. When it runs again, requests wait in its sockets, and by its own tables it is the primary; but if it was
-away for longer than the node time-out, a replica may have been elected, and every write it acknowledges would
-be lost. Redis and Valkey acknowledge them. So when the core notices that its own time has a gap longer than the
-node time-out, a primary's state is not ok from that moment (`Down.PAUSED`), before any socket is served. The
-same holds at start for a primary that comes back with slots from its file (`Down.REJOINING`).
+A process can stop for a long time without noticing: SIGSTOP, a suspended laptop, a hypervisor that
+schedules others. When it runs again, requests wait in its sockets, and by its own tables it is the primary;
+but if it was away for longer than the node time-out, a replica may have been elected, and every write it
+acknowledges would be lost. Redis and Valkey acknowledge them. So when the core notices that its own time
+has a gap longer than the node time-out, a primary's state is not ok from that moment (`Down.PAUSED`),
+before any socket is served. The same holds at start for a primary that comes back with slots from its file
+(`Down.REJOINING`).
 
 It then asks every voting primary by a PING and serves again when, itself included, a majority of them has
 answered it. What counts as an answer:
 - It is a PONG to a PING sent after the gap. A link keeps order, so those due from before are counted off.
-- Its gossip does not call us failing. (Shoal nodes tell a failed receiver so; redis-server tells a suspected
-  one.) Such a peer is asked again every ASK_AGAIN_MS: it changes its mind when it hears from us, or when twice
-  the node time-out has shown that nobody replaced us.
+- Its gossip does not call us failing. (Shoal nodes tell a failed receiver so; redis-server tells a
+  suspected one.) Such a peer is asked again every ASK_AGAIN_MS: it changes its mind when it hears from us,
+  or when twice the node time-out has shown that nobody replaced us.
 - If its current epoch is greater than ours was before the gap, an election has taken place somewhere, and its
   outcome may still be on its way to us: we wait for the rejoin delay on top.
 

@@ -1,12 +1,13 @@
 """Who is alive: heartbeats, suspicion, and the verdict of the majority.
 
-    healthy ──no answer within the node time-out──▶ pfail ──majority of primaries reports it──▶ failed
-            ──connections refused (below)─────────▶       ◀──it answers──                     ──▶ healthy
-                                                                                   (see `cleared`)
+    healthy ──no answer for the node time-out─────▶ pfail ──a majority of primaries reports it──▶ failed
+    healthy ──connections refused (see below)─────▶ pfail
+    pfail ──it answers──▶ healthy         failed ──it answers, and `_clear_if_due` agrees──▶ healthy
 
-Each member is looked at when its next deadline comes, never all of them at once. It is sent a PING when it was
-not heard from for half the node time-out, and once a second the one of five random members heard from longest
-ago gets one. Anything received from a member proves it alive, but only a PONG on our own link ends a wait.
+Each member is looked at when its next deadline comes, never all of them at once. It is sent a PING when it
+was not heard from for half the node time-out, and once a second the one of five random members heard from
+longest ago gets one. Anything received from a member proves it alive, but only a PONG on our own link ends
+a wait.
 
 Suspicion (`pfail`) is ours alone, and every heartbeat tells it. A primary's report about a member is kept for
 twice the node time-out. When we suspect a member ourselves and the reports, with ours if we vote, make a
@@ -20,9 +21,9 @@ us twice or more over `refusal_window_ms`, is suspected at once instead of after
 only when suspicion starts: the majority must still agree, and a process that restarts within the window is
 never suspected. A node in handshake is never judged so.
 
-A primary that begins to suspect another primary sends a heartbeat to that one's replicas at once: they are the
-ones who must learn of the majority to act. That is a handful of messages per primary, whatever the cluster's
-size, and saves the wait for the next regular heartbeats.
+A primary that begins to suspect another primary sends a heartbeat to that one's replicas at once: they are
+the ones who must learn of the majority to act. That is a handful of messages per primary, whatever the
+cluster's size, and saves the wait for the next regular heartbeats.
 
 Source: the Redis cluster specification, "Failure detection" and "Heartbeat and gossip messages".
 """
@@ -195,8 +196,8 @@ class Detector:
     def _clear_if_due(self, member: Member) -> None:
         """A failed member answers again.
 
-        A replica, or a primary without slots, is well at once. A primary that still owns slots after twice the
-        node time-out was not replaced, so it is taken back; sooner, a fail-over may be under way.
+        A replica, or a primary without slots, is well at once. A primary that still owns slots after twice
+        the node time-out was not replaced, so it is taken back; sooner, a fail-over may be under way.
         """
         ctx = self._ctx
         if not member.slots:

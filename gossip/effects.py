@@ -67,7 +67,7 @@ class CloseLink:
 
 @dataclass(frozen=True, slots=True)
 class FollowPrimary:
-    """We are a replica of this node now: close our writes, replicate from it (again, if its address moved)."""
+    """We are a replica of this node now, or still are and its address has moved: replicate from it."""
 
     node_id: NodeId
     host: str

@@ -1,9 +1,9 @@
 """How a failed primary is replaced: by the replica that a majority of the primaries votes for.
 
-The voter's rules (`Voter`). Only a primary with slots votes. It votes once in an epoch, never in one older than
-its current epoch; only for a replica whose primary has failed, or on FORCE_ACK (a manual fail-over); once in
-two node time-outs for replicas of one primary, so that the winner has time to tell; and never for a replica
-whose claim to any slot is older than the owner's stamp. The vote is on disk before it is sent.
+The voter's rules (`Voter`). Only a primary with slots votes. It votes once in an epoch, never in one older
+than its current epoch; only for a replica whose primary has failed, or on FORCE_ACK (a manual fail-over);
+once in two node time-outs for replicas of one primary, so that the winner has time to tell; and never for a
+replica whose claim to any slot is older than the owner's stamp. The vote is on disk before it is sent.
 
 The candidate's way (`Candidate`):
 
@@ -146,8 +146,10 @@ class Candidate:
                 self.reset()
             return
         if not self._data_is_fresh(manual=manual):
-            self._hindered("Disconnected from master for longer than allowed. Please check the"
-                           " 'cluster-replica-validity-factor' configuration option.")
+            self._hindered(
+                "Disconnected from master for longer than allowed. Please check the"
+                " 'cluster-replica-validity-factor' configuration option."
+            )
             ctx.timers.by(Duty.ELECTION, ctx.now_ms + RECHECK_MS)
             return
         attempt = self._attempt
@@ -158,7 +160,7 @@ class Candidate:
         self._advance(attempt, manual=manual)
 
     def _called_for(self, primary: Member, *, manual: bool) -> bool:
-        return manual or primary.failed and not self._ctx.settings.replica_no_failover
+        return manual or (primary.failed and not self._ctx.settings.replica_no_failover)
 
     def _data_is_fresh(self, *, manual: bool) -> bool:
         ctx = self._ctx
@@ -185,9 +187,7 @@ class Candidate:
         attempt = Attempt(primary, ctx.now_ms)
         if not manual:
             attempt.awaited = [
-                sibling
-                for sibling in self._rivals()
-                if sibling.link is not None and sibling.link.is_open
+                sibling for sibling in self._rivals() if sibling.link is not None and sibling.link.is_open
             ]
         for sibling in attempt.awaited:
             sibling.offset_ms = 0
@@ -270,9 +270,7 @@ class Candidate:
         ctx.log(LogLevel.NOTICE, "Failover election won: I'm the new master.")
         if ctx.me.config_epoch < attempt.epoch:
             ctx.me.config_epoch = attempt.epoch
-            ctx.log(
-                LogLevel.NOTICE, f"configEpoch set to {attempt.epoch} after successful failover"
-            )
+            ctx.log(LogLevel.NOTICE, f"configEpoch set to {attempt.epoch} after successful failover")
         self.reset()
         self._roles.promote()
 

@@ -9,7 +9,8 @@ Two things make a stamp without asking: a primary that finishes importing a slot
 (BUMPEPOCH, FAILOVER TAKEOVER). So two primaries may come to share one. Then the one with the smaller id takes
 a new stamp; after finitely many steps all differ, since the greatest id of those that collide never moves.
 
-Source: the Redis cluster specification, "Cluster current epoch", "Configuration epoch", "Conflict resolution".
+Source: the Redis cluster specification, "Cluster current epoch", "Configuration epoch", "Conflict
+resolution".
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Epochs:
         return self._ctx.state.current_epoch
 
     def bump(self) -> bool:
-        """Stamp our slots anew without asking, unless our stamp is the greatest already; whether it changed."""
+        """Stamp our slots anew without asking, unless our stamp is the greatest; whether it changed."""
         ctx = self._ctx
         if ctx.me.config_epoch != 0 and ctx.me.config_epoch == ctx.state.greatest_epoch():
             return False

@@ -13,8 +13,8 @@ Manual fail-over, without losing a write:
                      ──PONG, new epoch──▶      becomes its replica, clients are let go and redirected
 
 Either side gives up after TIMEOUT_MS, and the primary lets its clients go on. It holds them for twice that
-long at most, so that a replica that wins at the last moment still finds them waiting. FORCE leaves the primary
-out and asks for votes at once; TAKEOVER asks nobody and stamps itself a new epoch.
+long at most, so that a replica that wins at the last moment still finds them waiting. FORCE leaves the
+primary out and asks for votes at once; TAKEOVER asks nobody and stamps itself a new epoch.
 
 Source: the page of CLUSTER FAILOVER.
 """
@@ -122,7 +122,6 @@ class ManualFailover:
             manual.primary_offset = header.offset
             text = f"Received replication offset for paused master manual failover: {header.offset}"
             ctx.log(LogLevel.NOTICE, text)
-            ctx.timers.at(Duty.MANUAL_FAILOVER, ctx.now_ms)
 
     # the primary's side
 

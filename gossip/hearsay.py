@@ -1,13 +1,13 @@
 """What a member's heartbeat says of others, and what its extensions say of itself.
 
-Gossip is believed only from a known member, and never about ourselves. A voting primary's flags about a member
-are failure reports, or withdraw them. A fresher time of its last PONG spares us a PING of our own. Who cannot
-be reached here but can be there may be found at the address told there. Who is not known here is taken in,
-unless an operator had it forgotten a short while ago.
+Gossip is believed only from a known member, and never about ourselves. A voting primary's flags about a
+member are failure reports, or withdraw them. A fresher time of its last PONG spares us a PING of our own.
+Who cannot be reached here but can be there may be found at the address told there. Who is not known here is
+taken in, unless an operator had it forgotten a short while ago.
 
-Extensions: the host name, a name for people, the shard's id, and nodes its sender was told to forget, which we
-then forget too. A peer that supports extensions and sends none does not know yet that we do; that says nothing
-about its host name.
+Extensions: the host name, a name for people, the shard's id, and nodes its sender was told to forget, which
+we then forget too. A peer that supports extensions and sends none does not know yet that we do; that says
+nothing about its host name.
 
 Source: the Redis cluster specification, "Heartbeat packet content"; the page of CLUSTER FORGET.
 """

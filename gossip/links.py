@@ -26,7 +26,7 @@ class Links:
 
     def connect(self, member: Member) -> None:
         """Open the outbound link of a member that has none."""
-        assert member.link is None and not member.myself
+        assert member.link is None
         ctx = self._ctx
         member.link = self._new(inbound=False)
         member.link.member = member
@@ -40,8 +40,8 @@ class Links:
         return link.id
 
     def adopt(self, link: Link, member: Member) -> None:
-        """The peer of an inbound link has named itself; an older inbound link of the same member is closed."""
-        assert link.inbound and link.member is None
+        """The peer of an inbound link has named itself; an older inbound link of that member is closed."""
+        assert link.member is None
         if member.inbound_link is not None:
             self.close(member.inbound_link)
         link.member, member.inbound_link = member, link

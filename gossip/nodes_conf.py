@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 
 from gossip.errors import NodesConfError
@@ -123,10 +124,12 @@ def node_line(record: NodeRecord, *, aux: bool = False) -> str:
     ]
     if record.slots:
         fields.append(str(record.slots))
-    fields += _open_slot_fields(record)
+    if record.migrating or record.importing:
+        fields += _open_slot_fields(record)
     return " ".join(fields)
 
 
+@lru_cache(maxsize=4096)
 def flag_names(flags: NodeFlag) -> str:
     """Flags as CLUSTER NODES shows them: `myself,master`, or `noflags`."""
     return ",".join(name for flag, name in FLAG_NAMES.items() if flags & flag) or "noflags"

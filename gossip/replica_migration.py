@@ -5,7 +5,7 @@ replica moves there when, all at once:
 - the cluster's state is ok, and `allow_replica_migration` is set;
 - its own primary keeps at least `migration_barrier` working replicas without it;
 - its primary is one of those with the most working replicas, at least two;
-- of all the replicas of those primaries it has the smallest id, so that (mostly) only one moves;
+- of all the working replicas of those primaries it has the smallest id, so that (mostly) only one moves;
 - the orphan has been one for DELAY_MS: after a fail-over, its own replicas need time to say whom they follow.
 
 Source: the Redis cluster specification, "Replica migration".
@@ -50,7 +50,9 @@ class ReplicaMigration:
         first: Member | None = None
         for primary in self._ctx.state.primaries():
             orphaned = (
-                primary.migrate_to and bool(primary.slots) and not primary.failed
+                primary.migrate_to
+                and bool(primary.slots)
+                and not primary.failed
                 and working_replicas(primary) == 0
             )
             if not orphaned:
@@ -73,5 +75,6 @@ class ReplicaMigration:
             for primary in healthy
             if working_replicas(primary) == most
             for replica in primary.replicas
+            if not replica.failed
         )
         return min(rivals) == self._ctx.me.node_id

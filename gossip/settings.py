@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 
@@ -39,6 +39,10 @@ class Settings:
     refusals_are_evidence: bool = True
     refusal_window_ms: int = 100
 
+    def replace(self, **changes: int | str | bool) -> Settings:
+        """A copy with some fields changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
     @property
     def client_port(self) -> int:
         return self.announce_port or self.port
@@ -62,7 +66,7 @@ class Settings:
 
     @property
     def rejoin_delay_ms(self) -> int:
-        """How long a primary back from a minority keeps refusing, so that news of a fail-over can reach it."""
+        """How long a primary back from a minority keeps refusing, so that it hears of a fail-over."""
         return min(max(self.node_timeout_ms, 500), 5_000)
 
 

@@ -1,11 +1,11 @@
 """What this node says: headers, heartbeats with their gossip, and who is told.
 
 A heartbeat carries our header, entries about some other members, and extensions. The entries are a tenth of
-the members chosen at random, at least three: a member is then told of often enough that, within the validity
-of a failure report, a majority's reports about a dead node reach every primary. All members we suspect come
-on top, so that reports about them spread with every heartbeat. Left out are members in handshake, without
-address, and those we have no link to that own no slots. A receiver that counts as failed is told so: a primary
-that slept through its own failure needs to know (`gossip.confirmation`).
+the members chosen at random, at least three: a member is then told of often enough that, within the
+validity of a failure report, a majority's reports about a dead node reach every primary. All members we
+suspect come on top, so that reports about them spread with every heartbeat. Left out are members in
+handshake, without address, and those we have no link to that own no slots. A receiver that counts as failed
+is told so: a primary that slept through its own failure needs to know (`gossip.confirmation`).
 
 A replica repeats its primary's slots and config epoch; its flags and `replica_of` say that they are not its
 own.
@@ -16,7 +16,7 @@ Source: the Redis cluster specification, "Heartbeat and gossip messages" and "He
 from __future__ import annotations
 
 from gossip.context import Context
-from gossip.effects import LogLevel, Send
+from gossip.effects import Send
 from gossip.member import Link, Member
 from gossip.messages import (
     NO_FLAGS,

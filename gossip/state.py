@@ -131,7 +131,8 @@ class ClusterState:
 
     def make_replica(self, member: Member, primary: Member | None) -> None:
         """Turn a member without slots into a replica; `primary` None: of a node we do not know."""
-        assert not member.slots and primary is not member
+        assert not member.slots
+        assert primary is not member
         member.is_primary, member.is_replica = False, True
         member.migrate_to = False
         self.follow(member, primary)
@@ -177,11 +178,7 @@ class ClusterState:
 
     def owners_of(self, slots: SlotSet) -> list[tuple[Member, SlotSet]]:
         """Those that own any of `slots`, each with its part."""
-        parts = []
-        for member in self._order:
-            if member.slots and (part := member.slots & slots):
-                parts.append((member, part))
-        return parts
+        return [(member, part) for member in self._order if member.slots and (part := member.slots & slots)]
 
     def owner(self, slot: int) -> Member | None:
         return self.owners()[slot]

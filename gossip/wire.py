@@ -90,6 +90,9 @@ _EXT_CLIENT_IPV6 = 5
 _EXT_AVAILABILITY_ZONE = 6
 
 _NO_ID = bytes(ID_BYTES)
+# Making an enum's value costs as much as unpacking an entry; there are few of them.
+_node_flags = lru_cache(maxsize=4096)(NodeFlag)
+_message_flags = lru_cache(maxsize=256)(MessageFlag)
 _is_id = re.compile(rb"[0-9a-f]{40}").fullmatch
 _is_text = re.compile(rb"[0-9A-Za-z._:%/-]*").fullmatch
 
@@ -289,7 +292,7 @@ def _decode_header(frame: bytes) -> tuple[Header, int, int]:
     ) = _HEADER.unpack_from(frame)
     header = Header(
         sender=_id(sender),
-        flags=NodeFlag(flags),
+        flags=_node_flags(flags),
         current_epoch=current_epoch,
         config_epoch=config_epoch,
         offset=offset,
@@ -300,7 +303,7 @@ def _decode_header(frame: bytes) -> tuple[Header, int, int]:
         bus_port=bus_port,
         plain_port=plain_port,
         state_ok=state == 0,
-        message_flags=MessageFlag(message_flags),
+        message_flags=_message_flags(message_flags),
     )
     return header, gossip_count, extension_count
 
@@ -319,7 +322,7 @@ def _decode_heartbeat(
             ip=_ip(ip),
             port=port,
             bus_port=bus_port,
-            flags=NodeFlag(flags),
+            flags=_node_flags(flags),
             plain_port=plain_port,
         )
         for node, ping_sent_s, pong_received_s, ip, port, bus_port, flags, plain_port in _GOSSIP.iter_unpack(

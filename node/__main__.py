@@ -7,7 +7,9 @@ import sys
 import trio
 
 from node.app import Node
+from node.cluster.nodes_file import NodesFileError
 from node.config.file import ConfigFileError, load, parse_arguments
+from node.log import open_log
 from node.server.listen import ListenError
 from node.version import REDIS_VERSION, SHOAL_VERSION
 
@@ -42,7 +44,11 @@ def start(argv: list[str]) -> int:
     except ConfigFileError as wrong:
         print(wrong.report(SHOAL_VERSION), file=sys.stderr)
         return 1
-    node = Node(startup.config)
+    try:
+        node = Node(startup.config)
+    except NodesFileError as refused:
+        open_log(startup.config, lambda: "M").warning(str(refused))
+        return 1
     try:
         return trio.run(node.run)
     except ListenError as failed:

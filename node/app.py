@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import gc
 import os
+import random
+import secrets
 import signal
+import socket
 from collections.abc import Mapping
 
 import trio
 
+from gossip.slots import SLOT_COUNT
 from node.clients import Clients
 from node.clock import Clock
+from node.cluster.access import ClusterAccess
+from node.cluster.service import Cluster
+from node.cluster.settings import bus_port
+from node.cluster_wiring import DataHost, Replicating, Unreplicated, cluster_hands, key_exists
 from node.command.call import Call
 from node.command.registry import Table, freeze
 from node.command.spec import DECLARED
 from node.commands import load_all
 from node.config import table as directives
 from node.config.config import Config
-from node.guards import Guards
+from node.guards import Guard, Guards
 from node.keyspace.changes import Changes
 from node.keyspace.database import Database, Policy
 from node.lifecycle import Lifecycle
@@ -31,11 +39,10 @@ from node.server import gates
 from node.server.after import After
 from node.server.cron import Cron
 from node.server.dispatch import Dispatcher
+from node.server.listen import tcp_listeners
 from node.server.loop import Reactor
 from node.server.server import Server
 from node.timers import Timers
-
-SLOTS = 16384
 
 
 class Node:
@@ -52,7 +59,6 @@ class Node:
         self.databases = [
             Database(index, self.changes, self.policy) for index in range(config[directives.DATABASES])
         ]
-        self.served = bytearray(b"\x01" * SLOTS)
         self.reactor = Reactor(self.clock)
         self.timers = Timers(self.clock, self.reactor.settle)
         self.clients = Clients(self.clock, self.guards, self.timers)
@@ -61,6 +67,11 @@ class Node:
         self.cron = Cron(
             self.clock, self.stats, self.databases, self.policy, self.after.apply_expired, self.reactor.settle
         )
+        self.replication: Replicating = Unreplicated()
+        host = DataHost(self.databases[0], self.replication)
+        self.cluster = self._make_cluster(host)
+        self.cluster_access = ClusterAccess(config, self.cluster, host, lambda: Guard.LOADING in self.guards)
+        self.served = self.cluster.router.served if self.cluster else bytearray(b"\x01" * SLOT_COUNT)
         self.table = self._command_table()
         self.dispatcher = Dispatcher(
             self.table, self.clock, self.changes, self.after, self.guards, self.stats, self.clients.block
@@ -92,12 +103,30 @@ class Node:
 
     def _services(self) -> list[object]:
         """What commands may need: see node.command.spec."""
-        return [self, self.clients, self.config, self.lifecycle, self.stats, self.cron, self.log]
+        return [
+            self,
+            self.cluster_access,
+            self.clients,
+            self.config,
+            self.lifecycle,
+            self.stats,
+            self.cron,
+            self.log,
+        ]
+
+    def _make_cluster(self, host: DataHost) -> Cluster | None:
+        if not self.config[directives.CLUSTER_ENABLED]:
+            return None
+        hands = cluster_hands(self, self.replication)
+        rng = random.Random(secrets.randbits(64))
+        cluster = Cluster(self.config, self.log, self.clock, self.timers, host, hands, key_exists, rng)
+        self.reactor.before_turn.append(cluster.wake)
+        return cluster
 
     def _set_gates(self) -> None:
         self.dispatcher.gates += [
             gates.authentication,
-            gates.routing(None),
+            gates.routing(self.cluster.router.route if self.cluster else None),
             gates.conditions(self.guards),
             gates.pausing(self.clients, self.guards),
         ]
@@ -111,6 +140,8 @@ class Node:
             nursery.start_soon(self.timers.run)
             nursery.start_soon(self.cron.run)
             nursery.start_soon(self._watch_signals)
+            if self.cluster is not None:
+                nursery.start_soon(self.cluster.run, self._bus_listeners())
             self._say_ready()
             await self.lifecycle.wait()
             for work in self.lifecycle.before_exit:
@@ -119,6 +150,11 @@ class Node:
             nursery.cancel_scope.cancel()
         self.log.notice("Shoal is now ready to exit, bye bye...")
         return self.lifecycle.exit_status
+
+    def _bus_listeners(self) -> list[socket.socket]:
+        """Raises ListenError."""
+        backlog = self.config[directives.TCP_BACKLOG]
+        return tcp_listeners(self.config[directives.BIND], bus_port(self.config), backlog)
 
     def _say_ready(self) -> None:
         if self.config[directives.PORT]:

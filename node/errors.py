@@ -12,5 +12,5 @@ class CommandError(Exception):
 
     @property
     def reply(self) -> bytes:
-        """The whole RESP error line."""
-        return b"-" + self.text + b"\r\n"
+        """The whole RESP error line; a line break in what the client sent is made a space."""
+        return b"-" + self.text.replace(b"\r", b" ").replace(b"\n", b" ") + b"\r\n"

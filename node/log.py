@@ -157,7 +157,7 @@ def open_log(config: Config, role: Callable[[], str], now: Callable[[], float] =
 
     follow()
     config.on_change_of((LOGLEVEL, LOG_FORMAT, LOG_TIMESTAMP_FORMAT), follow)
-    config.warn = log.warning
+    config.warn, config.notice = log.warning, log.notice
     if config[SYSLOG_ENABLED]:
         facility: int = getattr(syslog, "LOG_" + config[SYSLOG_FACILITY].upper())
         syslog.openlog(config[SYSLOG_IDENT], syslog.LOG_PID | syslog.LOG_NDELAY, facility)

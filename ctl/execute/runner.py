@@ -43,8 +43,8 @@ async def run(plan: Plan, fleet: Fleet, on_event: OnEvent, *, timeout_s: float) 
         on_event(event)
 
     deadline = trio.current_time() + timeout_s
-    for number, stage in enumerate(plan.stages, start=1):
-        on_event(StageStarted(number, len(plan.stages), stage.title))
+    for stage in plan.stages:
+        on_event(StageStarted(stage.title))
         started = trio.current_time()
         missing = ""
         try:
@@ -57,7 +57,7 @@ async def run(plan: Plan, fleet: Fleet, on_event: OnEvent, *, timeout_s: float) 
             raise PlanStoppedError(stage.title, text, "A larger --timeout gives it longer.") from None
         except CtlError as error:
             raise PlanStoppedError(stage.title, error.text, error.hint, status=error.status) from error
-        on_event(StageDone(number, stage.title, round((trio.current_time() - started) * 1000)))
+        on_event(StageDone(stage.title, round((trio.current_time() - started) * 1000)))
 
 
 def _by_node(steps: Iterable[Step]) -> list[list[Step]]:

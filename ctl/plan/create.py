@@ -74,26 +74,32 @@ def _occupied(node: NodeView) -> str | None:
     return None
 
 
+def primary_count(node_count: int, replicas_per_primary: int) -> int:
+    """How many of the nodes become primaries. Raises PlanError when there are too few for one."""
+    needed = replicas_per_primary + 1
+    if node_count < needed:
+        raise PlanError(
+            f"{node_count} node{'s are' if node_count != 1 else ' is'} too few for a primary"
+            f" with {replicas_per_primary} replica{'s' if replicas_per_primary != 1 else ''}",
+            f"At least {needed} are needed, {3 * needed} for fail-over.",
+        )
+    return node_count // needed
+
+
 def plan_layout(nodes: Sequence[NodeView], replicas_per_primary: int) -> Layout:
     """Assigns roles, slots and primaries. Raises PlanError when there are too few nodes.
 
     Nodes that are over (7 nodes with one replica each) become further replicas.
     """
-    primary_count = len(nodes) // (replicas_per_primary + 1)
-    if primary_count < 1:
-        raise PlanError(
-            f"{len(nodes)} node{'s are' if len(nodes) != 1 else ' is'} too few for a primary"
-            f" with {replicas_per_primary} replica{'s' if replicas_per_primary != 1 else ''}",
-            f"At least {1 + replicas_per_primary} are needed, {3 + 3 * replicas_per_primary} for fail-over.",
-        )
+    count = primary_count(len(nodes), replicas_per_primary)
     dealt = deal(nodes, [node.address.host for node in nodes])
-    primaries, rest = dealt[:primary_count], dealt[primary_count:]
+    primaries, rest = dealt[:count], dealt[count:]
     # Slots go by address, so that the table reads in order, whichever host was dealt first.
     primaries.sort(key=lambda node: nodes.index(node))
     assigned = assign_replicas([p.address.host for p in primaries], [r.address.host for r in rest])
     shards = tuple(
         Shard(primary, slots, tuple(r for r, to in zip(rest, assigned, strict=True) if to == index))
-        for index, (primary, slots) in enumerate(zip(primaries, even_ranges(primary_count), strict=True))
+        for index, (primary, slots) in enumerate(zip(primaries, even_ranges(count), strict=True))
     )
     return Layout(shards, _notes(shards))
 
@@ -209,7 +215,7 @@ def disagreement(layout: Layout, snapshot: ClusterSnapshot) -> str | None:
 def _view_unmet(layout: Layout, view: NodeView) -> str | None:
     if strangers := _strangers(layout, view):
         return strangers
-    known = {line.node_id: line for line in view.lines}
+    known = {line.node_id: line for line in view.lines if not line.in_handshake}
     for shard in layout.shards:
         primary_id = shard.primary.myself.node_id
         if known[primary_id].slots != SlotSet.from_ranges([shard.slots]):
@@ -217,6 +223,8 @@ def _view_unmet(layout: Layout, view: NodeView) -> str | None:
         for replica in shard.replicas:
             if known[replica.myself.node_id].primary_id != primary_id:
                 return f"{view.address} has not heard that {replica.address} is a replica"
+    if not all(line.link_up for line in view.others):
+        return f"{view.address} is still connecting to others"
     return None if view.state_ok else f"{view.address} says cluster_state:fail"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ctl.plan.steps import PlanError
-from ctl.snapshot import ClusterSnapshot, Member
+from ctl.snapshot import Address, ClusterSnapshot, Member
 from gossip.slots import SlotSet, key_slot
 
 Mode = Literal["graceful", "force", "takeover"]
@@ -74,6 +74,26 @@ def best_replica(snapshot: ClusterSnapshot, primary: Member) -> Member:
     if not able:
         raise PlanError(f"{primary.name} has no replica that answers", "Without one nobody can take over.")
     return max(able, key=lambda replica: (replica.link_state == "up", replica.replication_offset or 0))
+
+
+def uninformed(failover: Failover, snapshot: ClusterSnapshot) -> list[Address]:
+    """Where the answering nodes are that do not know the replica as one of the primary."""
+    wanted = (failover.replica.node_id, failover.primary.node_id)
+    return [
+        view.address
+        for view in snapshot.views
+        if wanted not in {(line.node_id, line.primary_id) for line in view.lines}
+    ]
+
+
+def unlinked(failover: Failover, snapshot: ClusterSnapshot) -> str | None:
+    """Without a bus link to its primary a replica refuses a graceful fail-over. None when it is there."""
+    for view in snapshot.views:
+        if failover.mode == "graceful" and view.myself.node_id == failover.replica.node_id:
+            up = {line.node_id for line in view.lines if line.link_up}
+            if failover.primary.node_id not in up:
+                return f"{view.address} has no bus link to its primary"
+    return None
 
 
 def unsettled(failover: Failover, snapshot: ClusterSnapshot) -> str | None:

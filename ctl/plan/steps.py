@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ctl.errors import CtlError
 from ctl.snapshot import Address, ClusterSnapshot
 
 
@@ -59,39 +60,36 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-class PlanError(Exception):
-    """What was asked cannot be planned; the text says why, `hint` what would."""
-
-    def __init__(self, text: str, hint: str = "") -> None:
-        super().__init__(text)
-        self.text = text
-        self.hint = hint
+class PlanError(CtlError):
+    """What was asked cannot be planned."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageStarted:
-    """Stage `number` of `count`, counted from 1."""
-
-    number: int
-    count: int
     title: str
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An Await is not met yet; sent when what is missing changes."""
+    """A step is not done yet; sent when what is missing changes."""
 
     missing: str
 
 
 @dataclass(frozen=True, slots=True)
 class StageDone:
-    number: int
     title: str
     took_ms: int
 
 
-Event: TypeAlias = StageStarted | Waiting | StageDone
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something the reader should know, a sentence."""
+
+    text: str
+
+
+Event: TypeAlias = StageStarted | Waiting | StageDone | Note
 OnEvent: TypeAlias = Callable[[Event], None]
 
 

@@ -180,15 +180,14 @@ class Network:
         lost = self.weather.loss and self._rng.random() < self.weather.loss
         if machine is None or lost or not self.reachable(end.process.machine, machine):
             if attempt == SYN_TRIES:
-                self._forget(end)
-                end.process.deliver(lambda: end.process.link_failed(end, refused=False))
+                self._fail(end, refused=False)
             else:
                 wait_ms = SYN_RETRY_MS << (attempt - 1)
                 self._agenda.after(wait_ms, lambda: self._syn(end, address, attempt + 1))
             return
         listener = self._listeners.get(address)
         if listener is None:
-            self._agenda.after(self._delay_ms(), lambda: self._refused(end))
+            self._agenda.after(self._delay_ms(), lambda: self._fail(end, refused=True))
             return
         peer = End(listener, peer=end, phase=Phase.OPEN)
         self._ends[id(peer)] = peer
@@ -197,17 +196,20 @@ class Network:
         listener.deliver(lambda: self._accepted(peer, peer_ip))
         self._carry(peer, end, lambda: self._opened(end))
 
-    def _refused(self, end: End) -> None:
-        if end.phase is not Phase.CLOSED:
-            self._forget(end)
-            end.process.deliver(lambda: end.process.link_failed(end, refused=True))
+    def _fail(self, end: End, *, refused: bool) -> None:
+        def tell() -> None:
+            # The process may have given up on the connection while it was stopped.
+            if end.phase is not Phase.CLOSED:
+                self._forget(end)
+                end.process.link_failed(end, refused=refused)
+
+        end.process.deliver(tell)
 
     def _accepted(self, end: End, peer_ip: str) -> None:
         end.process.link_accepted(end, peer_ip)
 
     def _opened(self, end: End) -> None:
         def tell() -> None:
-            # The process may have given up on the connection while it was stopped.
             if end.phase is Phase.CONNECTING:
                 end.phase = Phase.OPEN
                 end.process.link_opened(end)
@@ -228,13 +230,14 @@ class Network:
         receiver.process.deliver(tell)
 
     def _closed_by_peer(self, end: End) -> None:
+        if end.phase is Phase.CONNECTING:
+            self._fail(end, refused=True)
+            return
+
         def tell() -> None:
             if end.phase is Phase.OPEN:
                 self._forget(end)
                 end.process.link_closed(end)
-            elif end.phase is Phase.CONNECTING:
-                self._forget(end)
-                end.process.link_failed(end, refused=True)
 
         end.process.deliver(tell)
 

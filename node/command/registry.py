@@ -104,6 +104,11 @@ class Table:
 
     def __init__(self, commands: dict[bytes, Command]) -> None:
         self.commands = commands
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Makes the look-up tables; to be called again when commands were added."""
+        commands = self.commands
         self.fast_reads = _both_cases(c for c in commands.values() if c.fast_key and not c.is_write)
         self.fast_all = _both_cases(c for c in commands.values() if c.fast_key)
         self._lookup = _both_cases(commands.values())
@@ -136,18 +141,16 @@ def _both_cases(commands: Iterable[Command]) -> dict[bytes, Command]:
 
 
 def freeze(declared: Iterable[CommandSpec], services: Mapping[type, object]) -> Table:
-    """Builds the table. Raises LookupError when a command needs a service that was not handed in."""
+    """Builds the table. Raises LookupError when a command needs a service that was not handed in.
+
+    The table itself is among the services.
+    """
     commands: dict[bytes, Command] = {}
+    table = Table(commands)
+    services = {**services, Table: table}
     subcommands: list[Command] = []
     for spec in declared:
-        run = spec.handler
-        if spec.needs is not None:
-            if spec.needs not in services:
-                raise LookupError(
-                    f"{spec.name.decode()} needs {spec.needs.__name__}, which was not handed in"
-                )
-            run = partial(run, services[spec.needs]) if run is not None else None
-        command = Command(spec, run)
+        command = Command(spec, _bound(spec, services))
         if b"|" in spec.name:
             subcommands.append(command)
             continue
@@ -156,11 +159,24 @@ def freeze(declared: Iterable[CommandSpec], services: Mapping[type, object]) -> 
         commands[spec.name] = command
     for command in subcommands:
         container, _, sub = command.name.partition(b"|")
-        holder = commands[container].subcommands
-        if holder is None:
+        holder = commands[container]
+        if holder.has_keys:
             raise LookupError(f"{container.decode()} is no container, but {command.name.decode()} says so")
-        holder[sub] = command
-    return Table(commands)
+        if holder.subcommands is None:  # COMMAND does something without a subcommand, too
+            holder.subcommands = {}
+        holder.subcommands[sub] = command
+    table.prepare()
+    return table
+
+
+def _bound(spec: CommandSpec, services: Mapping[type, object]) -> Runner | None:
+    """The handler with its services as first arguments; None for a mere container."""
+    if spec.handler is None or not spec.needs:
+        return spec.handler
+    for need in spec.needs:
+        if need not in services:
+            raise LookupError(f"{spec.name.decode()} needs {need.__name__}, which was not handed in")
+    return partial(spec.handler, *(services[need] for need in spec.needs))
 
 
 def describe_begin(begin: object) -> tuple[bytes, list[tuple[bytes, int | bytes]]]:

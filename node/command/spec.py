@@ -5,8 +5,8 @@
         \"\"\"Returns the string value of a key after setting its expiration time.\"\"\"
 
 A handler gets the call and the whole request (`argv[0]` is the name) and returns an encoded reply. A handler
-that needs a service says so (`needs=Cluster`) and gets the service as its first argument; it is bound when
-the registry is frozen. A container (`CLIENT`) has subcommands, declared as `CLIENT|LIST`.
+that needs services says so (`needs=Cluster`, or a tuple of several) and gets them as its first arguments;
+they are bound when the registry is frozen. A container (`CLIENT`) has subcommands, declared as `CLIENT|LIST`.
 
 Source: https://redis.io/docs/reference/command-arguments/ and COMMAND's page for the flags.
 """
@@ -80,7 +80,7 @@ class CommandSpec:
     categories: tuple[str, ...]
     tips: tuple[str, ...]
     handler: Handler | None
-    needs: type | None
+    needs: tuple[type, ...]
     find_keys: KeysFunction | None
     history: tuple[tuple[str, str], ...] = ()
     replaced_by: str = ""
@@ -121,7 +121,7 @@ def command(
     complexity: str = "",
     categories: Sequence[str] = (),
     tips: Sequence[str] = (),
-    needs: type | None = None,
+    needs: type | tuple[type, ...] = (),
     find_keys: KeysFunction | None = None,
     replaced_by: str = "",
     deprecated_since: str = "",
@@ -133,7 +133,7 @@ def command(
         DECLARED.append(
             CommandSpec(
                 name, arity, group, flags, tuple(keys), since, complexity, summary, tuple(categories),
-                tuple(tips), handler, needs, find_keys, (), replaced_by, deprecated_since,
+                tuple(tips), handler, needs if isinstance(needs, tuple) else (needs,), find_keys, (), replaced_by, deprecated_since,
             )
         )  # fmt: skip
         return handler
@@ -155,6 +155,6 @@ def container(
     """Declares a command that only holds subcommands."""
     DECLARED.append(
         CommandSpec(
-            name, arity, group, flags, (), since, complexity, summary, tuple(categories), (), None, None, None
+            name, arity, group, flags, (), since, complexity, summary, tuple(categories), (), None, (), None
         )
     )

@@ -23,13 +23,16 @@ Hook = Callable[[], None]
 class Config:
     """The configuration of one node.
 
-    `path` is the absolute path of the file it was read from, "" if there was none. `warn` gets what a failed
-    roll-back has to say; the application points it to the log.
+    `path` is the absolute path of the file it was read from, "" if there was none. What lies outside is
+    handed in: `warn` and `notice` (lines for the log), `is_loading` (whether a data set is being loaded).
     """
 
     def __init__(self, path: str = "", warn: Callable[[str], None] = lambda _text: None) -> None:
         self.path = path
         self.warn = warn
+        self.notice: Callable[[str], None] = lambda _text: None
+        self.is_loading: Callable[[], bool] = lambda: False
+        self._other_lines: dict[str, Callable[[], Iterable[bytes]]] = {}
         self._values: dict[Directive[Any], Any] = {directive: directive.default for directive in TABLE}
         self._values[DIR] = os.getcwd()
         self._hooks: dict[Directive[Any], list[Hook]] = {}
@@ -74,15 +77,12 @@ class Config:
         matches = compile_glob(pattern, nocase=True)
         return [name for name, directive in BY_NAME.items() if not directive.hidden and matches(name)]
 
-    def set_many(
-        self, pairs: Sequence[tuple[bytes, bytes]], *, allow_protected: bool = False, loading: bool = False
-    ) -> None:
+    def set_many(self, pairs: Sequence[tuple[bytes, bytes]], *, allow_protected: bool = False) -> None:
         """CONFIG SET: all of the pairs of name and value, or none. Raises CommandError with Redis's texts.
 
-        `allow_protected` is whether this client may change protected directives, `loading` whether a data set
-        is being loaded.
+        `allow_protected` is whether this client may change protected directives.
         """
-        directives = _settable(pairs, allow_protected, loading)
+        directives = _settable(pairs, allow_protected, self.is_loading())
         values: dict[Directive[Any], Any] = {}
         for directive, (name, text) in zip(directives, pairs, strict=True):
             words = [text] if not directive.kind.multi_arg else text.split(b" ") if text else []
@@ -117,15 +117,18 @@ class Config:
             except ConfigError as error:
                 self.warn(f"Failed applying restored failed CONFIG SET command: {error.reason}")
 
-    def rewritten(self, old: bytes, extra: Mapping[str, Sequence[bytes]] | None = None) -> bytes:
-        """The text of the configuration file after CONFIG REWRITE, where it was `old`.
+    def contribute(self, word: str, lines: Callable[[], Iterable[bytes]]) -> None:
+        """Have CONFIG REWRITE replace the lines of a `word` that is no directive (user, loadmodule).
 
-        `extra` are the lines of what is no directive, by first word: `{"user": [b"user alice on …"]}`
-        replaces all of the file's `user` lines. Those of words that are not in `extra` stay as they are.
+        Where nobody contributes, such lines stay as they are.
         """
+        self._other_lines[word] = lines
+
+    def rewritten(self, old: bytes) -> bytes:
+        """The text of the configuration file after CONFIG REWRITE, where it was `old`."""
         directives = [(directive.name.encode(), self._lines(directive)) for directive in TABLE]
-        for word, lines in (extra or {}).items():
-            directives.append((word.encode(), [FileLine(line, True) for line in lines]))
+        for word, lines in self._other_lines.items():
+            directives.append((word.encode(), [FileLine(line, True) for line in lines()]))
         return rewritten(old, directives, _full_name)
 
     def _lines(self, directive: Directive[Any]) -> list[FileLine]:
@@ -133,21 +136,23 @@ class Config:
             return []
         return directive.lines(self._values[directive])
 
-    def rewrite(self, extra: Mapping[str, Sequence[bytes]] | None = None) -> None:
+    def rewrite(self) -> None:
         """CONFIG REWRITE. Raises CommandError when there is no file, or it cannot be read or written."""
         if not self.path:
             raise CommandError(b"ERR The server is running without a config file")
         try:
-            replace_file(self.path, self.rewritten(_read(self.path), extra))
+            replace_file(self.path, self.rewritten(_read(self.path)))
         except OSError as error:
+            self.warn(f"CONFIG REWRITE failed: {error.strerror}")
             raise CommandError(f"ERR Rewriting config file: {error.strerror}".encode()) from error
+        self.notice("CONFIG REWRITE executed with success.")
 
 
 def _settable(
     pairs: Sequence[tuple[bytes, bytes]], allow_protected: bool, loading: bool
 ) -> list[Directive[Any]]:
     """What CONFIG SET names: each must be known, changeable and named once. Raises CommandError."""
-    directives: list[Directive[Any]] = []
+    directives: dict[bytes, Directive[Any]] = {}  # a name and its alias are not duplicates; the last counts
     for name, _ in pairs:
         directive = BY_NAME.get(name.lower())
         if directive is None:
@@ -158,10 +163,10 @@ def _settable(
             raise _failed(name, "can't set protected config")
         if directive.deny_loading and loading:
             raise CommandError(b"LOADING Redis is loading the dataset in memory")
-        if directive in directives:
+        if name.lower() in directives:
             raise _failed(name, "duplicate parameter")
-        directives.append(directive)
-    return directives
+        directives[name.lower()] = directive
+    return list(directives.values())
 
 
 def _failed(name: bytes, reason: str) -> CommandError:

@@ -19,8 +19,8 @@ from typing import Any
 from node.config.config import Config
 from node.config.directive import ConfigError, Directive
 from node.config.rewrite import FILE_ONLY
-from node.config.syntax import quote, split_words
 from node.config.table import BY_NAME, CLUSTER_ENABLED, DATABASES, LOGFILE, REPLICAOF
+from node.words import quote, split_words
 
 COMMAND_LINE = "the command line"
 _INCLUDE_DEPTH = 16

@@ -10,15 +10,14 @@ import re
 from collections.abc import Sequence
 
 from node.config.directive import ConfigError, FileLine, Kind
-from node.config.syntax import quote
+from node.integers import parse_integer
+from node.words import quote
 
 INT_MAX = 2**31 - 1
 UINT_MAX = 2**32 - 1
 LONG_MAX = 2**63 - 1
 ULONG_MAX = 2**64 - 1
 
-# Redis reads an integer only in the form it would print it: no sign +, no leading zeros.
-_INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _MEMORY = re.compile(rb"([0-9]{1,20})(b|k|kb|m|mb|g|gb|)", re.IGNORECASE)
 _UNITS = {
     b"": 1,
@@ -32,16 +31,11 @@ _UNITS = {
 }
 
 
-def parse_integer(word: bytes) -> int | None:
-    """A 64-bit integer in canonical form, or None."""
-    if not _INTEGER.fullmatch(word):
-        return None
-    number = int(word)
-    return number if -LONG_MAX - 1 <= number <= LONG_MAX else None
-
-
 def parse_memory(word: bytes) -> int | None:
-    """Bytes from `512`, `100mb`, `1k` (1000), `1kb` (1024) …, or None. At most 64 bits."""
+    """Bytes from `512`, `100mb`, `1k` (1000), `1kb` (1024) …, or None. At most 64 bits.
+
+    Redis takes `mb` and the empty word for 0, which turns a slip into "no limit": here they are refused.
+    """
     match = _MEMORY.fullmatch(word)
     if match is None:
         return None
@@ -174,11 +168,11 @@ class Octal(Kind[int]):
 
 
 class Choice(Kind[str]):
-    """One of several words; `synonyms` are accepted for a word and shown as it."""
+    """One of several words; those that are keys of `synonyms` are accepted for another and shown as it."""
 
     def __init__(self, words: Sequence[str], synonyms: dict[str, str] | None = None) -> None:
         self.words = tuple(words)
-        self.meaning = {word: word for word in words} | (synonyms or {})
+        self.meaning = {word: (synonyms or {}).get(word, word) for word in words}
 
     def parse(self, words: Sequence[bytes], _old: str, /) -> str:
         word = self.meaning.get(words[0].lower().decode("latin-1"))

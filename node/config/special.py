@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from node.config.directive import ConfigError, FileLine, Kind
 from node.config.kinds import INT_MAX, LONG_MAX, format_memory, parse_memory
-from node.config.syntax import quote
+from node.words import quote
 
 # Some values are read with C's strtol in Redis: signs and leading zeros are welcome.
 _LOOSE_INTEGER = re.compile(rb"[ \t\n\v\f\r]*[+-]?[0-9]{1,19}")

@@ -150,10 +150,10 @@ DISABLE_THP = yes_no(
 )
 OOM_SCORE_ADJ = choice(
     "oom-score-adj",
-    ("no", "relative", "absolute"),
+    ("no", "yes", "relative", "absolute"),
     "no",
     "Adjust the score of the out-of-memory killer.",
-    synonyms={"yes": "relative"},
+    synonyms={"relative": "yes"},
     ignored=_SERVICE_MANAGER,
 )
 OOM_SCORE_ADJ_VALUES = special(

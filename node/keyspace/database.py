@@ -88,6 +88,10 @@ class Database:
         """When `key` expires, Unix milliseconds; None when it does not."""
         return self.deadlines.at.get(key)
 
+    def is_over(self, deadline_ms: int, now_ms: int) -> bool:
+        """Whether a key that gets this deadline now is to be removed instead; never so on a replica."""
+        return deadline_ms <= now_ms and self._policy.expires
+
     def _expire(self, key: bytes, slot: int) -> bool:
         """Called for a key whose time is over; True, since then it is gone or hidden."""
         if self._policy.expires:
@@ -168,6 +172,10 @@ class Database:
     def slot_count(self, slot: int) -> int:
         partition = self.slots[slot]
         return len(partition) if partition else 0
+
+    def slot_keys(self, slot: int, limit: int) -> list[bytes]:
+        """Up to `limit` keys of a slot."""
+        return list(islice(self.slots[slot] or (), limit))
 
     def keys(self) -> Iterator[bytes]:
         """Every key, those whose time is over too. The database must not change meanwhile."""

@@ -21,8 +21,8 @@ from itertools import chain
 
 import hiredis
 
-from node.config.syntax import split_words
 from node.integers import parse_integer
+from node.words import split_words
 
 MAX_INLINE_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 64 * 1024
@@ -164,8 +164,7 @@ class RequestParser:
         return line_end + 2
 
     def _arguments(self, data: bytes, pos: int) -> int:
-        """Reads arguments of the request in progress; returns the position behind them, -1 when it must wait.
-        """
+        """Reads arguments of the request in progress; returns the position behind them, -1 when it must wait."""
         end = len(data)
         while self._args_left:
             if self._bulk_bytes < 0:

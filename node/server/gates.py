@@ -23,8 +23,8 @@ READONLY = b"-READONLY You can't write against a read only replica.\r\n"
 MASTERDOWN = b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n"
 LOADING = b"-LOADING Shoal is loading the dataset in memory\r\n"
 
-Route = Callable[[Session, Command, int, list[bytes]], bytes | None]
-"""Session, command, slot, keys → None when the slot is served here, else the redirect or error."""
+Route = Callable[[Session, Command, int, list[bytes], bool], bytes | None]
+"""Session, command, slot, keys, asking → None when the slot is served here, else the redirect or error."""
 
 _MAY_WRITE = Flag.WRITE | Flag.MAY_REPLICATE
 
@@ -39,6 +39,10 @@ def routing(route: Route | None) -> Gate:
     """Finds the request's slot; in a cluster (`route` given) refuses keys of several slots and redirects."""
 
     def gate(session: Session, command: Command, argv: list[bytes]) -> bytes | None:
+        asking = session.asking
+        if asking:
+            session.asking = False  # it holds for one command
+            session.update_guard()
         if not command.has_keys:
             return None
         try:
@@ -52,7 +56,7 @@ def routing(route: Route | None) -> Gate:
             return None
         if any(key_slot(key) != slot for key in keys[1:]):
             return CROSSSLOT
-        return route(session, command, slot, keys)
+        return route(session, command, slot, keys, asking)
 
     return gate
 

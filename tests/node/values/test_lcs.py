@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +51,7 @@ def test_matches_make_up_a_subsequence_of_both_of_the_greatest_length(a: bytes, 
     )
     for match in matches:
         assert a[match.a_start : match.a_end + 1] == b[match.b_start : match.b_end + 1]
-    for later, earlier in zip(matches, matches[1:], strict=False):
+    for later, earlier in itertools.pairwise(matches):
         assert earlier.a_end < later.a_start
         assert earlier.b_end < later.b_start
         assert (earlier.a_end + 1, earlier.b_end + 1) != (later.a_start, later.b_start)
@@ -74,7 +75,5 @@ def test_redis_server_finds_the_same_one(start_redis: Callable[..., Any]) -> Non
         _, text, index = replies[3 * number : 3 * number + 3]
         index = index if isinstance(index, dict) else dict(zip(index[::2], index[1::2], strict=True))
         assert lcs_string(a, b) == text
-        assert [tuple(match) for match in lcs_matches(a, b)] == [
-            tuple([*m[0], *m[1]]) for m in index[b"matches"]
-        ]
+        assert [tuple(match) for match in lcs_matches(a, b)] == [(*m[0], *m[1]) for m in index[b"matches"]]
         assert lcs_length(a, b) == index[b"len"]

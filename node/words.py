@@ -1,4 +1,4 @@
-"""Words and quotes of redis.conf lines (the same rules hold for inline commands and redis-cli)."""
+"""Words and quotes of a line: redis.conf, inline commands, redis-cli."""
 
 from __future__ import annotations
 

@@ -1,0 +1,72 @@
+"""The `ctl` program: a tree of verbs, each in a module of its own that is imported when it is called.
+
+So `ctl --help` and shell completion read two small tables and no more: neither trio nor rich nor a verb is
+loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+import click
+
+from ctl.errors import EXIT_STATUSES
+
+CLUSTER_VERBS = {
+    "create": "Start a local cluster, or join running nodes to one.",
+    "status": "Show who serves what, and how it is.",
+    "nodes": "List the nodes with ids, epochs and processes.",
+    "check": "List every problem; exit 1 when there is one.",
+    "failover": "Promote a replica and measure the interruption.",
+    "start": "Start the nodes of a local cluster that do not run.",
+    "stop": "Stop the nodes of a local cluster.",
+    "destroy": "Stop a local cluster and remove its files.",
+    "logs": "Show the logs of a local cluster.",
+    "call": "Run a command on all nodes, or some.",
+}
+NODE_VERBS = {"start": "Run one node in the foreground."}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are `command` in `<prefix><verb>`; its help needs the table alone."""
+
+    def __init__(self, name: str, help: str, prefix: str, verbs: Mapping[str, str]) -> None:
+        super().__init__(name, help=help, epilog=EXIT_STATUSES, no_args_is_help=True)
+        self._prefix = prefix
+        self._verbs = verbs
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self._verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in self._verbs:
+            return None
+        command = import_module(f"{self._prefix}{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._verbs.items()))
+
+
+@click.group(
+    epilog=EXIT_STATUSES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="shoal", prog_name="ctl", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Create, watch and repair clusters of Shoal, Redis or Valkey nodes."""
+
+
+cli.add_command(LazyGroup("cluster", "A whole cluster.", "ctl.commands.", CLUSTER_VERBS))
+cli.add_command(LazyGroup("node", "A single node.", "ctl.commands.node_", NODE_VERBS))
+
+
+def main() -> None:
+    cli(prog_name="ctl")
+
+
+if __name__ == "__main__":
+    main()

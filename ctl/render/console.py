@@ -1,0 +1,24 @@
+"""Where output goes: colours and width of a terminal, plain and unwrapped text for everything else."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+PIPE_WIDTH = 10_000
+
+
+def stdout() -> Console:
+    return _console(sys.stdout.isatty(), stderr=False)
+
+
+def stderr() -> Console:
+    return _console(sys.stderr.isatty(), stderr=True)
+
+
+def _console(terminal: bool, *, stderr: bool) -> Console:
+    # The width is what a table may take, not what it takes: in a pipe no cell is ever cut.
+    return Console(
+        stderr=stderr, highlight=False, emoji=False, markup=False, width=None if terminal else PIPE_WIDTH
+    )

@@ -1,0 +1,143 @@
+"""Random faults, drawn from a seed, for a while; and whole runs of them (`play`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from gossip.settings import Settings
+from gossip.testing.checkers import InvariantError
+from gossip.testing.cluster import Cluster
+from gossip.testing.network import Weather
+
+NODE_TIMEOUT_MS = 2_000
+CLOCK_SPREAD_MS = 300
+QUIET_MS = 5_000
+SETTLE_MS = 120_000
+NOTED_LINES = 60
+
+
+def play(seed: int, node_count: int, replicas: int, chaos_ms: int) -> Cluster:
+    """Form a cluster, make its life hard, and see that it recovers; all of it determined by the arguments.
+
+    Raises InvariantError when it does not recover or broke a rule on the way. Whatever is raised carries the
+    seed and the end of the trace as notes.
+    """
+    settings = Settings(node_timeout_ms=NODE_TIMEOUT_MS)
+    cluster = Cluster(seed, node_count, settings, CLOCK_SPREAD_MS)
+    try:
+        cluster.form(replicas)
+        cluster.advance(QUIET_MS)
+        Chaos(cluster, Random(seed), NODE_TIMEOUT_MS).run(chaos_ms)
+        difference = cluster.settle(SETTLE_MS)
+        if difference is not None:
+            raise InvariantError(f"still not at rest {SETTLE_MS} ms after the last fault: {difference}")
+    except Exception as error:
+        error.add_note("\n".join(list(cluster.trace)[-NOTED_LINES:]))
+        error.add_note(f"seed {seed}: again with play({seed}, {node_count}, {replicas}, {chaos_ms})")
+        raise
+    return cluster
+
+
+class Chaos:
+    """Makes a cluster's life hard, one fault after the other, several at a time.
+
+    Every fault ends by itself, some time later; `Cluster.settle` ends what is left. `node_timeout_ms` sets
+    the scale: a fault may be too short to be noticed or long enough for a fail-over.
+    """
+
+    def __init__(self, cluster: Cluster, rng: Random, node_timeout_ms: int) -> None:
+        self._cluster = cluster
+        self._rng = rng
+        self._node_timeout_ms = node_timeout_ms
+        self._faults: list[Callable[[], None]] = [
+            self._crash,
+            self._crash,
+            self._crash_between_effects,
+            self._power_off,
+            self._pause,
+            self._pause,
+            self._partition,
+            self._partition,
+            self._bad_weather,
+            self._manual_failover,
+        ]
+
+    def run(self, for_ms: int) -> None:
+        cluster, rng = self._cluster, self._rng
+        end_ms = cluster.agenda.now_ms + for_ms
+        while cluster.agenda.now_ms < end_ms:
+            rng.choice(self._faults)()
+            cluster.advance(rng.randint(1, 2 * self._node_timeout_ms))
+
+    def _running(self) -> int | None:
+        """Any node whose process runs."""
+        numbers = [node.number for node in self._cluster.nodes if node.life and not node.life.paused]
+        return self._rng.choice(numbers) if numbers else None
+
+    def _some_time_ms(self) -> int:
+        return self._rng.randint(1, 4 * self._node_timeout_ms)
+
+    def _restart_later(self, number: int) -> None:
+        def restart() -> None:
+            if self._cluster[number].life is None:
+                self._cluster.start(number)
+
+        self._cluster.agenda.after(self._some_time_ms(), restart)
+
+    def _crash(self) -> None:
+        number = self._running()
+        if number is not None:
+            self._cluster.crash(number)
+            self._restart_later(number)
+
+    def _power_off(self) -> None:
+        number = self._running()
+        if number is not None:
+            self._cluster.power_off(number)
+            self._restart_later(number)
+
+    def _crash_between_effects(self) -> None:
+        """Some node dies soon, at a point between two effects; rare effects get their share by luck alone."""
+        cluster = self._cluster
+        cluster.crash_chance, cluster.crashes_allowed = 0.02, 1
+        for node in cluster.nodes:
+            self._restart_later(node.number)
+
+    def _pause(self) -> None:
+        number = self._running()
+        if number is not None:
+            self._cluster.pause(number, self._some_time_ms())
+
+    def _partition(self) -> None:
+        numbers = [node.number for node in self._cluster.nodes]
+        self._rng.shuffle(numbers)
+        cut = self._rng.randint(1, len(numbers) // 2)
+        self._cluster.partition([sorted(numbers[:cut])])
+        self._cluster.agenda.after(self._some_time_ms(), self._cluster.heal)
+
+    def _bad_weather(self) -> None:
+        network = self._cluster.network
+        slowest_ms = self._rng.choice((5, 50, 500))
+        network.weather = Weather(
+            (1, slowest_ms), self._rng.choice((0, 0.05, 0.3)), self._rng.choice((0, 0.02))
+        )
+        self._cluster.note(f"weather {network.weather}")
+
+        def clear() -> None:
+            network.weather = Weather()
+
+        self._cluster.agenda.after(self._some_time_ms(), clear)
+
+    def _manual_failover(self) -> None:
+        """An operator asks some replica to take over; whether that succeeds is not our business."""
+        replicas = [
+            node.number
+            for node in self._cluster.nodes
+            if node.life and not node.life.paused and node.life.core.state.me.primary is not None
+        ]
+        if replicas:
+            force = self._rng.random() < 0.5
+            number = self._rng.choice(replicas)
+            self._cluster.note(f"{number} is told to take over{' by force' if force else ''}")
+            self._cluster.try_failover(number, force=force)

@@ -1,0 +1,242 @@
+"""The node's part in the cluster: drives the gossip core and carries out what it wants.
+
+One driver, no concurrency: whatever happens (a frame, a deadline, an operator's order, a process that wakes
+up) is told to the core, and then `carry_out` does its effects in their order. Local effects and nodes.conf
+come before anything is sent; a node that cannot write nodes.conf ends, since a vote it cannot remember must
+not be given.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeVar
+
+from gossip.core import Core
+from gossip.effects import (
+    BecomePrimary,
+    CloseLink,
+    Deliver,
+    Effect,
+    FlushAll,
+    FollowPrimary,
+    Log,
+    OpenLink,
+    PauseWrites,
+    Persist,
+    ResumeWrites,
+    RoutesChanged,
+    Send,
+    SlotsLost,
+)
+from gossip.errors import ClusterError
+from gossip.member import LinkId, Member
+from gossip.messages import Message
+from gossip.settings import Host
+from gossip.slots import SlotSet
+from gossip.state import ClusterState
+from node.clock import Clock
+from node.cluster.bus import Bus
+from node.cluster.nodes_file import NodesFile, NodesFileError
+from node.cluster.routing import KeyExists, Router
+from node.cluster.settings import FOLLOWED, core_settings
+from node.config import table as directives
+from node.config.config import Config
+from node.errors import CommandError
+from node.log import Log as NodeLog
+from node.timers import Timer, Timers
+
+T = TypeVar("T")
+
+
+@dataclass
+class Hands:
+    """What the core's local effects do to the rest of the node; handed in by node.app."""
+
+    follow: Callable[[str, int], None]
+    promote: Callable[[], None]
+    drop_slots: Callable[[SlotSet], None]
+    pause_writes: Callable[[int], None]
+    resume_writes: Callable[[], None]
+    flush_all: Callable[[], None]
+    fatal: Callable[[str], None]
+    role_changed: Callable[[], None]
+    deliver: list[Callable[[bytes, bytes, bool], None]] = field(default_factory=list)
+
+
+class Cluster:
+    """One per node in cluster mode. Raises NodesFileError at construction when nodes.conf cannot be used."""
+
+    def __init__(
+        self,
+        config: Config,
+        log: NodeLog,
+        clock: Clock,
+        timers: Timers,
+        host: Host,
+        hands: Hands,
+        key_exists: KeyExists,
+        rng: Random,
+    ) -> None:
+        self._config = config
+        self._log = log
+        self._clock = clock
+        self._timers = timers
+        self._hands = hands
+        self._timer: Timer | None = None
+        self._busy = False
+        self._running = False
+        self._file = NodesFile(config.resolve(config[directives.CLUSTER_CONFIG_FILE]))
+        now_ms = clock.update()
+        state = self._file.load(now_ms, rng)
+        if state is None:
+            state = ClusterState.fresh(rng)
+            log.notice(f"No cluster configuration found, I'm {state.me.node_id}")
+        else:
+            log.notice(f"Node configuration loaded, I'm {state.me.node_id}")
+        self.core = Core(core_settings(config), state, host, rng, now_ms)
+        self._file.save(state, fsync=True)
+        self.bus = Bus(
+            self,
+            timeout_s=lambda: self.core.settings.node_timeout_ms / 1000,
+            send_limit_bytes=lambda: config[directives.CLUSTER_LINK_SENDBUF_LIMIT],
+            source_address=lambda: config[directives.BIND_SOURCE_ADDR],
+        )
+        self.router = Router(
+            self.core,
+            self.endpoint,
+            lambda: config[directives.CLUSTER_ALLOW_READS_WHEN_DOWN],
+            key_exists,
+        )
+        config.on_change_of(FOLLOWED, self._settings_changed)
+        self._state = state
+
+    async def run(self, listeners: list[socket.socket]) -> None:
+        """The task; runs until cancelled."""
+        try:
+            await self.bus.run(listeners, self._started)
+        finally:
+            self._running = False
+            self._file.close()
+
+    def _started(self) -> None:
+        self._running = True
+        self.carry_out()
+
+    # What happens is told to the core
+
+    def wake(self, now_ms: int) -> None:
+        """Called before every turn: a primary that was stopped must not serve what waits in its sockets."""
+        if self.core.woke_up(now_ms):
+            self.carry_out()
+
+    def order(self, what: Callable[[Core, int], T]) -> T:
+        """An operator's order. Raises CommandError with Redis's text when the core refuses it."""
+        try:
+            return what(self.core, self._clock.update())
+        except ClusterError as refused:
+            raise CommandError(f"{refused.code} {refused}".encode()) from None
+        finally:
+            self.carry_out()
+
+    def accepted(self, peer_ip: str, local_ip: str) -> LinkId:
+        link = self.core.accepted(peer_ip, local_ip, self._clock.update())
+        self.carry_out()
+        return link
+
+    def opened(self, link: LinkId) -> None:
+        self.core.link_opened(link, self._clock.update())
+        self.carry_out()
+
+    def failed(self, link: LinkId, *, refused: bool) -> None:
+        self.core.link_failed(link, self._clock.update(), refused=refused)
+        self.carry_out()
+
+    def closed(self, link: LinkId) -> None:
+        self.core.link_closed(link, self._clock.update())
+        self.carry_out()
+
+    def received(self, link: LinkId, message: Message) -> None:
+        self.core.receive(link, message, self._clock.update())
+        self.carry_out()
+
+    def bad_frame(self, link: LinkId, problem: str) -> None:
+        self.core.bad_frame(link, problem, self._clock.update())
+        self.carry_out()
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.core.tick(self._clock.update())
+        self.carry_out()
+
+    def _settings_changed(self) -> None:
+        self.core.settings = core_settings(self._config)
+        self.carry_out()
+
+    # What the core wants is carried out
+
+    def carry_out(self) -> None:
+        """Does the effects that have gathered, in order, and arms the next deadline."""
+        if self._busy or not self._running:
+            return  # the outer call, or the start, does what is left
+        self._busy = True
+        try:
+            while effects := self.core.drain():
+                for effect in effects:
+                    self._do(effect)
+        except NodesFileError as failed:
+            self._hands.fatal(f"{failed}; this node ends, since it must not promise what it cannot keep")
+        finally:
+            self._busy = False
+        self._arm()
+
+    def _do(self, effect: Effect) -> None:
+        hands = self._hands
+        match effect:
+            case Send(link=link, message=message):
+                self.bus.send(link, message)
+            case Persist(fsync=fsync):
+                self._file.save(self._state, fsync=fsync)
+            case RoutesChanged():
+                self.router.rebuild()
+                hands.role_changed()
+            case Log(level=level, text=text):
+                getattr(self._log, level.value)(text)
+            case OpenLink(link=link, ip=ip, bus_port=port):
+                self.bus.open(link, ip, port)
+            case CloseLink(link=link):
+                self.bus.close(link)
+            case FollowPrimary(host=host, port=port):
+                hands.follow(host, port)
+            case BecomePrimary():
+                hands.promote()
+            case SlotsLost(slots=slots):
+                hands.drop_slots(slots)
+            case PauseWrites(until_ms=until_ms):
+                hands.pause_writes(until_ms)
+            case ResumeWrites():
+                hands.resume_writes()
+            case FlushAll():
+                hands.flush_all()
+            case Deliver(channel=channel, payload=payload, sharded=sharded):
+                for deliver in hands.deliver:
+                    deliver(channel, payload, sharded)
+
+    def _arm(self) -> None:
+        at_ms = self.core.next_deadline_ms()
+        if self._timer is not None:
+            if self._timer.at_ms == at_ms:
+                return
+            self._timer.cancel()
+        self._timer = self._timers.at(at_ms, self._tick)
+
+    # What clients are told
+
+    def endpoint(self, member: Member) -> str:
+        """The host of a redirect by cluster-preferred-endpoint-type; "?" for a host name not known."""
+        kind = self._config[directives.CLUSTER_PREFERRED_ENDPOINT_TYPE]
+        if kind == "hostname":
+            return member.hostname or "?"
+        return member.ip if kind == "ip" else ""

@@ -1,0 +1,100 @@
+"""What the cluster service needs of the rest of the node, and what it does to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from gossip.slots import SlotSet, key_slot
+from node.cluster.service import Hands
+from node.command.session import Session
+from node.keyspace.database import Database
+
+if TYPE_CHECKING:
+    from node.app import Node
+
+DELETE_BATCH = 128
+
+
+class Replicating(Protocol):
+    """The part of the replication service that the cluster uses."""
+
+    def follow(self, host: str, port: int) -> None: ...
+    def promote(self) -> None: ...
+    def offset(self) -> int: ...
+    def data_age_ms(self, now_ms: int) -> int | None: ...
+
+
+class DataHost:
+    """Answers what the gossip core asks of the data beside it (gossip.settings.Host)."""
+
+    def __init__(self, database: Database, replication: Replicating) -> None:
+        self._database = database
+        self._replication = replication
+
+    def offset(self) -> int:
+        return self._replication.offset()
+
+    def data_age_ms(self, now_ms: int) -> int | None:
+        return self._replication.data_age_ms(now_ms)
+
+    def has_keys(self) -> bool:
+        return self._database.count > 0
+
+    def count_keys_in_slot(self, slot: int) -> int:
+        return self._database.slot_count(slot)
+
+
+def cluster_hands(node: Node, replication: Replicating) -> Hands:
+    """How the core's local effects reach the rest of the node."""
+
+    def drop_slots(slots: SlotSet) -> None:
+        dropped = sum(_drop_slot(node, slot) for slot in slots)
+        if dropped:
+            node.log.notice(f"Deleted {dropped} keys of slots that other nodes own now ({slots})")
+
+    def flush_all() -> None:
+        for database in node.databases:
+            database.clear()
+
+    return Hands(
+        follow=replication.follow,
+        promote=replication.promote,
+        drop_slots=drop_slots,
+        pause_writes=lambda until_ms: node.clients.pause("failover", until_ms, all_commands=False),
+        resume_writes=lambda: node.clients.unpause("failover"),
+        flush_all=flush_all,
+        fatal=lambda why: node.lifecycle.request_shutdown(why, exit_status=1),
+        role_changed=lambda: None,
+    )
+
+
+def _drop_slot(node: Node, slot: int) -> int:
+    """Deletes a slot's keys here and, by the replication stream, on our replicas; returns how many."""
+    database = node.databases[0]
+    keys = database.slot_keys(slot, database.slot_count(slot))
+    for start in range(0, len(keys), DELETE_BATCH):
+        for tell in node.after.tellers:
+            tell(0, [b"DEL", *keys[start : start + DELETE_BATCH]])
+    return database.clear_slot(slot)
+
+
+def key_exists(session: Session, key: bytes) -> bool:
+    """For routing in a slot on the move."""
+    call = session.call
+    return call.db.peek(key, key_slot(key), call.now_ms) is not None
+
+
+class Unreplicated:
+    """Stands in until the replication service is there."""
+
+    def follow(self, host: str, port: int) -> None:
+        raise NotImplementedError(f"cannot follow {host}:{port}")
+
+    def promote(self) -> None:
+        pass
+
+    def offset(self) -> int:
+        return 0
+
+    def data_age_ms(self, now_ms: int) -> int | None:
+        return None

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from gossip.testing.town import Town
+
+
+@pytest.fixture
+def town() -> Town:
+    return Town()

@@ -1,0 +1,212 @@
+"""Files that real servers wrote, and ours loaded by a real server."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from node.rdb.errors import RdbUnsupportedError
+from node.rdb.file import Aux, End, Function, Item, Key, RdbReader, RdbWriter
+from node.rdb.primitives import Reader
+from node.rdb.value import VALUE_READERS, ValueReader
+
+_FIXTURES = Path(__file__).parents[2] / "fixtures" / "rdb"
+_NAMES = ["redis-7.0.15", "valkey"]
+_SKIPPED = object()
+
+
+# --- walking past values of other types
+# ------------------------------------------------------------------------------
+
+
+def _skip_blob(reader: Reader) -> object:
+    reader.read_string()
+    return _SKIPPED
+
+
+def _skip_each(strings: int, raw_bytes: int = 0) -> ValueReader:
+    """A count, then for each element so many strings and raw bytes."""
+
+    def skip(reader: Reader) -> object:
+        for _ in range(reader.read_length()):
+            for _ in range(strings):
+                reader.read_string()
+            reader.read_bytes(raw_bytes)
+        return _SKIPPED
+
+    return skip
+
+
+def _skip_quicklist_2(reader: Reader) -> object:
+    for _ in range(reader.read_length()):
+        reader.read_length()
+        reader.read_string()
+    return _SKIPPED
+
+
+def _skip_stream(version: int) -> ValueReader:
+    def skip(reader: Reader) -> object:
+        _skip_each(2)(reader)
+        for _ in range(3 if version == 1 else 8):
+            reader.read_length()
+        for _ in range(reader.read_length()):
+            reader.read_string()
+            for _ in range(2 if version == 1 else 3):
+                reader.read_length()
+            for _ in range(reader.read_length()):
+                reader.read_bytes(16 + 8)
+                reader.read_length()
+            for _ in range(reader.read_length()):
+                reader.read_string()
+                reader.read_bytes(16 if version == 3 else 8)
+                reader.read_bytes(16 * reader.read_length())
+        return _SKIPPED
+
+    return skip
+
+
+_WALKERS: dict[int, ValueReader] = {
+    **dict.fromkeys((9, 10, 11, 12, 13, 16, 17, 20), _skip_blob),
+    **dict.fromkeys((1, 2, 14), _skip_each(1)),
+    4: _skip_each(2),
+    5: _skip_each(1, 8),
+    15: _skip_stream(1),
+    18: _skip_quicklist_2,
+    19: _skip_stream(2),
+    21: _skip_stream(3),
+    **VALUE_READERS,
+}
+
+
+def _walk(data: bytes, piece_bytes: int = 4096) -> list[Item]:
+    reader = RdbReader(_WALKERS)
+    items = [
+        item for at in range(0, len(data), piece_bytes) for item in reader.feed(data[at : at + piece_bytes])
+    ]
+    items += reader.close()
+    return items
+
+
+# --- recorded files
+# ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_strings_of_recorded_files_are_as_recorded(name: str) -> None:
+    recorded: dict[str, Any] = json.loads((_FIXTURES / f"{name}.json").read_text())
+    items = _walk((_FIXTURES / f"{name}.rdb").read_bytes())
+    keys = {item.key.decode("latin-1"): item for item in items if isinstance(item, Key)}
+    assert set(keys) == set(recorded)
+    for key, entry in recorded.items():
+        item = keys[key]
+        assert item.db == entry["db"]
+        assert item.expire_at_ms == (None if entry["pexpiretime"] == -1 else entry["pexpiretime"])
+        if entry["type"] == "string":
+            text = entry["value"].encode("latin-1")
+            assert item.value == (int(text) if entry["encoding"] == "int" else text), key
+        else:
+            assert item.value is _SKIPPED
+    assert items[-1] == End(checked=True)
+    assert next(item for item in items if isinstance(item, Function)).code.startswith(b"#!lua name=mylib\n")
+    assert {item.name for item in items if isinstance(item, Aux)} >= {b"redis-bits", b"ctime", b"used-mem"}
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_other_types_are_reported(name: str) -> None:
+    data = (_FIXTURES / f"{name}.rdb").read_bytes()
+    reader = RdbReader()
+    with pytest.raises(RdbUnsupportedError, match=r"type \d+ \(.+\) is not supported yet at byte \d+"):
+        list(reader.feed(data))
+
+
+# --- a live server
+# ------------------------------------------------------------------------------
+
+
+def _sample() -> dict[bytes, tuple[bytes, int | None]]:
+    """key → (text, expiry): integers of all widths, strings around every length boundary, binary keys."""
+    rng = random.Random(6)
+    texts = [b"%d" % (sign * (1 << bits) + off) for bits in range(63) for sign in (1, -1) for off in (-1, 0)]
+    texts += [
+        b"9223372036854775807",
+        b"-9223372036854775808",
+        b"9223372036854775808",
+        b"007",
+        b"-0",
+        b"+1",
+        b" 1",
+    ]
+    texts += [rng.randbytes(size) for size in (0, 1, 20, 21, 63, 64, 16383, 16384, 70_000)]
+    texts += [bytes([97 + size % 7]) * size for size in (11, 12, 20, 21, 63, 64, 300, 16384, 100_000)]
+    texts += [b'{"id":%d,"name":"Jane Doe","tags":["a","a","a","b","b"]}' % n * n for n in range(1, 40)]
+    sample: dict[bytes, tuple[bytes, int | None]] = {
+        b"key:%d" % number: (text, None if number % 3 else 4102444800000 + number)
+        for number, text in enumerate(texts)
+    }
+    sample |= {bytes([byte]): (bytes([byte]) * 3, None) for byte in range(256)}
+    sample |= {
+        b"": (b"empty key", None),
+        b"x" * 5000: (b"long key", None),
+        rng.randbytes(300): (b"binary", None),
+    }
+    return sample
+
+
+def test_a_file_of_redis_server_loads(start_redis: Callable[..., Any]) -> None:
+    sample = _sample()
+    server = start_redis("--dbfilename", "theirs.rdb", "--maxmemory-policy", "allkeys-lfu")
+    with redis.Redis(port=server.port) as client:
+        pipe = client.pipeline(transaction=False)
+        for key, (text, expire_at_ms) in sample.items():
+            pipe.set(key, text, pxat=expire_at_ms)
+        pipe.execute()
+        client.save()
+    items = _walk((server.directory / "theirs.rdb").read_bytes(), piece_bytes=1000)
+    keys = [item for item in items if isinstance(item, Key)]
+    assert len(keys) == len(sample)
+    for item in keys:
+        text = item.value if isinstance(item.value, bytes) else b"%d" % item.value
+        assert (text, item.expire_at_ms) == sample[item.key]
+        assert item.freq is not None
+    assert items[-1] == End(checked=True)
+
+
+def _write_sample(path: Path, sample: dict[bytes, tuple[bytes, int | None]], *, compress: bool) -> None:
+    writer = RdbWriter(compress=compress)
+    expire_count = sum(expire_at_ms is not None for _, expire_at_ms in sample.values())
+    with path.open("wb") as file:
+        file.write(writer.begin(created_at_s=1_800_000_000, used_memory_bytes=1 << 20))
+        file.write(writer.select(0, key_count=len(sample), expire_count=expire_count))
+        for number, (key, (text, expire_at_ms)) in enumerate(sample.items()):
+            idle_s, freq = ((None, None), (70_000, None), (None, number % 256))[number % 3]
+            file.write(writer.key(key, text, expire_at_ms, idle_s, freq))
+        file.write(writer.select(5, key_count=1, expire_count=0))
+        file.write(writer.key(b"in five", 5))
+        file.write(writer.end())
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_redis_server_loads_ours(start_redis: Callable[..., Any], tmp_path: Path, compress: bool) -> None:
+    sample = _sample()
+    _write_sample(tmp_path / "ours.rdb", sample, compress=compress)
+    checker = shutil.which("redis-check-rdb")
+    if checker is not None:
+        checked = subprocess.run([checker, tmp_path / "ours.rdb"], capture_output=True, check=False)
+        assert checked.returncode == 0, checked.stdout
+        assert b"RDB looks OK" in checked.stdout
+    server = start_redis("--dir", str(tmp_path), "--dbfilename", "ours.rdb")
+    with redis.Redis(port=server.port) as client:
+        assert client.dbsize() == len(sample)
+        for key, (text, expire_at_ms) in sample.items():
+            assert client.get(key) == text
+            assert client.pexpiretime(key) == (-1 if expire_at_ms is None else expire_at_ms)
+    with redis.Redis(port=server.port, db=5) as client:
+        assert client.get("in five") == b"5"
