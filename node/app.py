@@ -117,7 +117,9 @@ class Node:
     def _make_cluster(self, host: DataHost) -> Cluster | None:
         if not self.config[directives.CLUSTER_ENABLED]:
             return None
-        hands = cluster_hands(self, self.replication)
+        hands = cluster_hands(
+            self.databases[0], self.after.tellers, self.clients, self.lifecycle, self.log, self.replication
+        )
         rng = random.Random(secrets.randbits(64))
         cluster = Cluster(self.config, self.log, self.clock, self.timers, host, hands, key_exists, rng)
         self.reactor.before_turn.append(cluster.wake)

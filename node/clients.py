@@ -18,6 +18,10 @@ from node.guards import Guard, Guards
 from node.timers import Timer, Timers
 
 
+POSTPONED = b"postponed"
+"""The kind of block of a request that waits for the end of a pause."""
+
+
 class Pause:
     """One reason to hold requests back. A node may be paused by a client and by a fail-over at once."""
 
@@ -63,7 +67,9 @@ class Clients:
     def unblock(self, session: Session, reply: bytes) -> None:
         """Answers a blocked session and lets it go on."""
         self.end_block(session)
-        session.transport.send(reply)
+        admitted = session.admitted(reply)
+        if admitted is not None:
+            session.transport.send(admitted)
         session.transport.resume()
 
     def end_block(self, session: Session) -> None:
@@ -101,7 +107,14 @@ class Clients:
     def postpone(self, session: Session) -> Block:
         """The block of a request that must wait for the end of the pause; it is run again then."""
         self._postponed.append(session)
-        return Block(b"postponed", None, lambda: b"", lambda: self._postponed.remove(session), retry=True)
+        return Block(
+            POSTPONED,
+            None,
+            lambda: b"",
+            lambda: self._postponed.remove(session),
+            retry=True,
+            may_time_out=False,
+        )
 
     def _pauses_changed(self) -> None:
         now_ms = self._clock.update()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from gossip.slots import SlotSet, key_slot
+from node.clients import Clients
 from node.cluster.service import Hands
 from node.command.session import Session
 from node.keyspace.database import Database
-
-if TYPE_CHECKING:
-    from node.app import Node
+from node.lifecycle import Lifecycle
+from node.log import Log
 
 DELETE_BATCH = 128
 
@@ -44,36 +45,38 @@ class DataHost:
         return self._database.slot_count(slot)
 
 
-def cluster_hands(node: Node, replication: Replicating) -> Hands:
-    """How the core's local effects reach the rest of the node."""
+def cluster_hands(
+    database: Database,
+    tellers: list[Callable[[int, list[bytes]], None]],
+    clients: Clients,
+    lifecycle: Lifecycle,
+    log: Log,
+    replication: Replicating,
+) -> Hands:
+    """How the core's local effects reach the rest of the node. `tellers` are those of server/after.py."""
 
     def drop_slots(slots: SlotSet) -> None:
-        dropped = sum(_drop_slot(node, slot) for slot in slots)
+        dropped = sum(_drop_slot(database, tellers, slot) for slot in slots)
         if dropped:
-            node.log.notice(f"Deleted {dropped} keys of slots that other nodes own now ({slots})")
-
-    def flush_all() -> None:
-        for database in node.databases:
-            database.clear()
+            log.notice(f"Deleted {dropped} keys of slots that other nodes own now ({slots})")
 
     return Hands(
         follow=replication.follow,
         promote=replication.promote,
         drop_slots=drop_slots,
-        pause_writes=lambda until_ms: node.clients.pause("failover", until_ms, all_commands=False),
-        resume_writes=lambda: node.clients.unpause("failover"),
-        flush_all=flush_all,
-        fatal=lambda why: node.lifecycle.request_shutdown(why, exit_status=1),
+        pause_writes=lambda until_ms: clients.pause("failover", until_ms, all_commands=False),
+        resume_writes=lambda: clients.unpause("failover"),
+        flush_all=database.clear,
+        fatal=lambda why: lifecycle.request_shutdown(why, exit_status=1),
         role_changed=lambda: None,
     )
 
 
-def _drop_slot(node: Node, slot: int) -> int:
+def _drop_slot(database: Database, tellers: list[Callable[[int, list[bytes]], None]], slot: int) -> int:
     """Deletes a slot's keys here and, by the replication stream, on our replicas; returns how many."""
-    database = node.databases[0]
     keys = database.slot_keys(slot, database.slot_count(slot))
     for start in range(0, len(keys), DELETE_BATCH):
-        for tell in node.after.tellers:
+        for tell in tellers:
             tell(0, [b"DEL", *keys[start : start + DELETE_BATCH]])
     return database.clear_slot(slot)
 

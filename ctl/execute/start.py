@@ -12,7 +12,7 @@ from ctl.execute.fleet import Fleet
 from ctl.execute.gather import gather, gather_only
 from ctl.execute.local import LocalCluster, LocalNode
 from ctl.plan.steps import OnEvent, StageDone, StageStarted, Waiting, first_unmet
-from ctl.snapshot import ClusterSnapshot
+from ctl.snapshot import ClusterSnapshot, NodeView
 
 LOOK_EVERY_S = 0.05
 
@@ -20,7 +20,7 @@ LOOK_EVERY_S = 0.05
 async def start_nodes(
     cluster: LocalCluster, nodes: Sequence[LocalNode], on_event: OnEvent, *, timeout_s: float
 ) -> ClusterSnapshot:
-    """Starts `nodes`; returns when every running node of the cluster says cluster_state:ok.
+    """Starts `nodes`; returns when every running node says cluster_state:ok and replicas follow.
 
     Raises CtlError when one ends, or the time is over; what was started keeps running then.
     """
@@ -48,8 +48,15 @@ async def start_nodes(
         ) from None
 
 
+def _behind(view: NodeView, snapshot: ClusterSnapshot) -> bool:
+    """Whether it is a replica without a link to a primary that runs."""
+    running = {each.myself.node_id for each in snapshot.views}
+    return view.myself.primary_id in running and view.info.get("master_link_status") != "up"
+
+
 def _unmet(snapshot: ClusterSnapshot) -> str | None:
     return first_unmet(
         [f"{address} does not answer ({reason})" for address, reason in snapshot.unreachable.items()]
         + [f"{view.address} says cluster_state:fail" for view in snapshot.views if not view.state_ok]
+        + [f"{view.address} is still synchronising" for view in snapshot.views if _behind(view, snapshot)]
     )

@@ -141,6 +141,7 @@ def _differing(one: dict[str, SlotSet], other: dict[str, SlotSet]) -> SlotSet:
 
 
 def membership(snapshot: ClusterSnapshot) -> Iterator[Finding]:
+    answering = {view.myself.node_id for view in snapshot.views}
     for view in snapshot.views:
         known = {line.node_id for line in view.lines}
         missing = [member for member in snapshot.members if member.node_id not in known]
@@ -152,7 +153,7 @@ def membership(snapshot: ClusterSnapshot) -> Iterator[Finding]:
                 "Introduce them with CLUSTER MEET, or have every node forget the one that left.",
                 (view.myself.node_id,),
             )
-        if unlinked := _unlinked(view):
+        if unlinked := _unlinked(view, answering):
             yield Finding(
                 "warning",
                 "bus-link",
@@ -162,9 +163,10 @@ def membership(snapshot: ClusterSnapshot) -> Iterator[Finding]:
             )
 
 
-def _unlinked(view: NodeView) -> list[str]:
-    down = (line for line in view.others if not line.link_up and not (line.failed or line.suspected))
-    return [str(line.address) if line.address else line.node_id[:8] for line in down if not line.in_handshake]
+def _unlinked(view: NodeView, answering: set[str]) -> list[str]:
+    """Peers without a link; those that do not answer ctl either are a finding of their own."""
+    down = (line for line in view.others if not line.link_up and line.node_id in answering)
+    return [str(line.address) for line in down if not (line.failed or line.suspected)]
 
 
 def epochs(snapshot: ClusterSnapshot) -> Iterator[Finding]:

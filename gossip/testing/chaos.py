@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from random import Random
 
+from gossip.admin import SlotAction
+from gossip.core import Core
+from gossip.errors import ClusterError
+from gossip.messages import NodeId
 from gossip.settings import Settings
 from gossip.testing.checkers import InvariantError
 from gossip.testing.cluster import Cluster
@@ -17,8 +23,11 @@ SETTLE_MS = 120_000
 NOTED_LINES = 60
 
 
-def play(seed: int, node_count: int, replicas: int, chaos_ms: int) -> Cluster:
+def play(seed: int, node_count: int, replicas: int, chaos_ms: int, *, moves: bool = False) -> Cluster:
     """Form a cluster, make its life hard, and see that it recovers; all of it determined by the arguments.
+
+    With `moves`, slots are moved meanwhile. Whoever finishes importing a slot makes an epoch without asking,
+    so that two primaries may share one until they hear of each other; that rule is not checked then.
 
     Raises InvariantError when it does not recover or broke a rule on the way. Whatever is raised carries the
     seed and the end of the trace as notes.
@@ -28,15 +37,22 @@ def play(seed: int, node_count: int, replicas: int, chaos_ms: int) -> Cluster:
     try:
         cluster.form(replicas)
         cluster.advance(QUIET_MS)
-        Chaos(cluster, Random(seed), NODE_TIMEOUT_MS).run(chaos_ms)
+        cluster.safety.epochs_are_elected = not moves
+        Chaos(cluster, Random(seed), NODE_TIMEOUT_MS, moves=moves).run(chaos_ms)
         difference = cluster.settle(SETTLE_MS)
         if difference is not None:
             raise InvariantError(f"still not at rest {SETTLE_MS} ms after the last fault: {difference}")
     except Exception as error:
         error.add_note("\n".join(list(cluster.trace)[-NOTED_LINES:]))
-        error.add_note(f"seed {seed}: again with play({seed}, {node_count}, {replicas}, {chaos_ms})")
+        error.add_note(
+            f"seed {seed}: again with play({seed}, {node_count}, {replicas}, {chaos_ms}, moves={moves})"
+        )
         raise
     return cluster
+
+
+def _set_slot(slot: int, action: SlotAction, name: NodeId, core: Core, now_ms: int) -> None:
+    core.set_slot(slot, action, name, now_ms)
 
 
 class Chaos:
@@ -46,7 +62,7 @@ class Chaos:
     the scale: a fault may be too short to be noticed or long enough for a fail-over.
     """
 
-    def __init__(self, cluster: Cluster, rng: Random, node_timeout_ms: int) -> None:
+    def __init__(self, cluster: Cluster, rng: Random, node_timeout_ms: int, *, moves: bool) -> None:
         self._cluster = cluster
         self._rng = rng
         self._node_timeout_ms = node_timeout_ms
@@ -62,6 +78,8 @@ class Chaos:
             self._bad_weather,
             self._manual_failover,
         ]
+        if moves:
+            self._faults += [self._move_slots, self._move_slots]
 
     def run(self, for_ms: int) -> None:
         cluster, rng = self._cluster, self._rng
@@ -98,11 +116,19 @@ class Chaos:
             self._restart_later(number)
 
     def _crash_between_effects(self) -> None:
-        """Some node dies soon, at a point between two effects; rare effects get their share by luck alone."""
-        cluster = self._cluster
-        cluster.crash_chance, cluster.crashes_allowed = 0.02, 1
-        for node in cluster.nodes:
-            self._restart_later(node.number)
+        """The node that carries out some effect soon is killed before it."""
+        effects_left = self._rng.randint(1, 200)
+
+        def strike(number: int) -> bool:
+            nonlocal effects_left
+            effects_left -= 1
+            if effects_left:
+                return False
+            self._cluster.strike = None
+            self._restart_later(number)
+            return True
+
+        self._cluster.strike = strike
 
     def _pause(self) -> None:
         number = self._running()
@@ -141,3 +167,36 @@ class Chaos:
             number = self._rng.choice(replicas)
             self._cluster.note(f"{number} is told to take over{' by force' if force else ''}")
             self._cluster.try_failover(number, force=force)
+
+    def _move_slots(self) -> None:
+        """An operator moves some slots; a node that is down misses the order to hand them over."""
+        owners = [
+            node.number
+            for node in self._cluster.nodes
+            if node.life and not node.life.paused and node.life.core.state.me.slots
+        ]
+        if len(owners) < 2:
+            return
+        source, target = self._rng.sample(owners, 2)
+        slots = list(self._cluster.core(source).state.me.slots)
+        first = self._rng.randrange(len(slots))
+        moved = slots[first : first + self._rng.randint(1, 3)]
+        self._cluster.note(f"slots {moved} are to move from {source} to {target}")
+        self._order(target, SlotAction.IMPORTING, moved, source)
+        self._order(source, SlotAction.MIGRATING, moved, target)
+
+        def hand_over() -> None:
+            self._order(target, SlotAction.NODE, moved, target)
+            self._order(source, SlotAction.NODE, moved, target)
+
+        self._cluster.agenda.after(self._rng.randint(1, self._node_timeout_ms), hand_over)
+
+    def _order(self, number: int, action: SlotAction, slots: list[int], peer: int) -> None:
+        """CLUSTER SETSLOT at a node, if it runs and agrees."""
+        name = self._cluster.name_of(peer)
+        for slot in slots:
+            life = self._cluster[number].life
+            if life is None or life.paused:
+                return
+            with suppress(ClusterError):
+                self._cluster.act(number, partial(_set_slot, slot, action, name))

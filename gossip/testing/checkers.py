@@ -4,7 +4,7 @@ Always (`Safety`):
     a voter gives one vote an epoch, crashes and restarts included
     a vote is never sent before it is on disk, safe from a power failure
     an epoch in which votes are asked for is on disk first, so that no later life asks in it again
-    no two nodes own one slot under the same config epoch
+    no two nodes own one slot under the same config epoch, as long as all epochs come from elections
     each node's own views agree (`ClusterState.check`)
 
 After the faults are over and time has passed (`unsettled`):
@@ -31,9 +31,14 @@ class InvariantError(AssertionError):
 
 
 class Safety:
-    """Rules that hold at every moment; `about_to_send` sees each message before it is sent."""
+    """Rules that hold at every moment; `about_to_send` sees each message before it is sent.
+
+    `epochs_are_elected` says that nobody makes an epoch without a majority, on which the rule of one owner
+    under one config epoch depends.
+    """
 
     def __init__(self) -> None:
+        self.epochs_are_elected = True
         self._votes: dict[tuple[int, int], int] = {}
 
     def about_to_send(self, sender: int, receiver: int, message: Message, durable: bytes | None) -> None:
@@ -61,7 +66,7 @@ class Safety:
         for core in cores:
             core.state.check()
             me = core.state.me
-            if not me.is_primary or not me.slots:
+            if not (self.epochs_are_elected and me.is_primary and me.slots):
                 continue
             for other, slots in claims.setdefault(me.config_epoch, []):
                 if slots & me.slots:

@@ -11,7 +11,7 @@ Nodes are counted from 1, as in scenarios. A node is a machine with an address, 
     crash      the process is killed; what was written stays
     power off  the machine too; what was written without fsync may be gone
     pause      the process stands still (SIGSTOP) and then finds all that came meanwhile at once
-    crash_chance  a process is killed before any effect, with this probability
+    strike     asked before each effect of each node whether its process is killed at that point
 
 A run is determined by its seed. `trace` tells what happened, `digest` is a checksum over every effect.
 """
@@ -21,12 +21,14 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from zlib import crc32
 
 from gossip import nodes_conf, wire
-from gossip.admin import FailoverMode
+from gossip.admin import FailoverMode, SlotAction
 from gossip.core import Core
 from gossip.effects import (
     BecomePrimary,
@@ -59,6 +61,10 @@ SAMPLE_MS = 1_000
 TRACE_LINES = 5_000
 
 _NODE_ID = re.compile(r"\b([0-9a-f]{40})(?: \(\))?")
+
+
+def _set_stable(slot: int, core: Core, now_ms: int) -> None:
+    core.set_slot(slot, SlotAction.STABLE, "", now_ms)
 
 
 @dataclass
@@ -186,7 +192,7 @@ class Life:
 
     def carry_out(self) -> None:
         for effect in self.core.drain():
-            if self.cluster.strikes(self.node):
+            if self.cluster.struck(self.node.number):
                 return
             # An input that ends a link may have made the core speak on it first: lost, as on a socket.
             if isinstance(effect, Send) and effect.link not in self._ends:
@@ -253,8 +259,7 @@ class Cluster:
         self.rng = Random(seed)
         self.agenda = Agenda(START_MS)
         self.network = Network(self.agenda, Random(self.rng.getrandbits(64)), node_count)
-        self.crash_chance = 0.0
-        self.crashes_allowed = 0
+        self.strike: Callable[[int], bool] | None = None
         self.trace: deque[str] = deque(maxlen=TRACE_LINES)
         self.digest = 0
         self.safety = Safety()
@@ -381,12 +386,11 @@ class Cluster:
         self.note("heal")
         self.network.heal()
 
-    def strikes(self, node: SimNode) -> bool:
-        """Whether this is the moment at which the node's process is killed; if so, it now is."""
-        if not self.crash_chance or not self.crashes_allowed or self.rng.random() >= self.crash_chance:
+    def struck(self, number: int) -> bool:
+        """Whether the node's process is killed now, before its next effect."""
+        if self.strike is None or not self.strike(number):
             return False
-        self.crashes_allowed -= 1
-        self.crash(node.number)
+        self.crash(number)
         return True
 
     def catch_up(self) -> None:
@@ -428,7 +432,7 @@ class Cluster:
 
     def settle(self, within_ms: int) -> str | None:
         """End all faults, start what is down, and wait for rest; what is not at rest by then, if anything."""
-        self.crash_chance = 0.0
+        self.strike = None
         self.network.weather = Weather()
         self.heal()
         for node in self.nodes:
@@ -436,8 +440,18 @@ class Cluster:
                 self.start(node.number)
             elif node.life.paused:
                 self.resume(node.number)
+        self._close_slots()
         self.advance_until(lambda: unsettled(self.cores()) is None, within_ms, step_ms=500)
         return unsettled(self.cores())
+
+    def _close_slots(self) -> None:
+        """End migrations nobody will finish, as an operator would: an importing node heeds no claims."""
+        for node in self.nodes:
+            assert node.life is not None
+            state = node.life.core.state
+            for slot in [*state.migrating, *state.importing]:
+                with suppress(ClusterError):
+                    self.act(node.number, partial(_set_stable, slot))
 
     def _sample(self) -> None:
         self.safety.sample(self.cores())

@@ -40,8 +40,17 @@ class Transport(Protocol):
     def output_bytes(self) -> int:
         """How much waits to be sent."""
 
+    def output_parts(self) -> int:
+        """In how many pieces that is."""
+
     def pending_bytes(self) -> int:
-        """How much of an unfinished request has been read."""
+        """How much of an unfinished request, and of requests that wait, has been read."""
+
+    def descriptor(self) -> int:
+        """The socket's descriptor, -1 without one."""
+
+    def waits_for(self) -> str:
+        """What its socket is watched for: `r` to be read, `w` to be written, `rw`, or nothing."""
 
 
 class Block:
@@ -49,10 +58,11 @@ class Block:
 
     `deadline_ms` is Unix time, None for ever; `timed_out` makes the reply for that case, `cancel` is called
     in any case when the wait ends, so that whoever would have answered forgets it. With `retry` the request
-    itself is run again when the session resumes.
+    itself is run again when the session resumes. CLIENT UNBLOCK can end a wait that `may_time_out`, even one
+    without a deadline.
     """
 
-    __slots__ = ("cancel", "deadline_ms", "kind", "retry", "timed_out")
+    __slots__ = ("cancel", "deadline_ms", "kind", "may_time_out", "retry", "timed_out")
 
     def __init__(
         self,
@@ -61,8 +71,10 @@ class Block:
         timed_out: Callable[[], bytes],
         cancel: Callable[[], None],
         retry: bool = False,
+        may_time_out: bool = True,
     ) -> None:
         self.kind = kind
+        self.may_time_out = may_time_out
         self.retry = retry
         self.deadline_ms = deadline_ms
         self.timed_out = timed_out
@@ -78,6 +90,7 @@ class Session:
         "authenticated",
         "blocked",
         "call",
+        "closing",
         "created_ms",
         "from_primary",
         "guarded",
@@ -124,7 +137,25 @@ class Session:
         self.is_replica = False
         self.from_primary = False
         self.blocked: Block | None = None
+        self.closing = False  # no further request is run
         self.guarded = False
+
+    def close_after_reply(self) -> None:
+        """Ends the connection when what is queued, the reply in the making too, has been sent."""
+        self.closing = True
+        self.transport.close(after_output=True)
+
+    def admitted(self, reply: bytes) -> bytes | None:
+        """The reply, unless CLIENT REPLY holds it back; steps SKIP on."""
+        mode = self.reply_mode
+        if mode is ReplyMode.ON:
+            return reply
+        if mode is ReplyMode.SKIP_NEXT:
+            self.reply_mode = ReplyMode.SKIP
+        elif mode is ReplyMode.SKIP:
+            self.reply_mode = ReplyMode.ON
+            self.update_guard()
+        return None
 
     def update_guard(self) -> None:
         """To be called after a change of anything that the fast path does not look at."""

@@ -128,12 +128,14 @@ def command(
 ) -> Callable[[HandlerT], HandlerT]:
     """Declares the handler below as `name`; its docstring's first line is the command's summary."""
 
+    services = needs if isinstance(needs, tuple) else (needs,)
+
     def declare(handler: HandlerT) -> HandlerT:
         summary = (handler.__doc__ or "").strip().split("\n")[0]
         DECLARED.append(
             CommandSpec(
                 name, arity, group, flags, tuple(keys), since, complexity, summary, tuple(categories),
-                tuple(tips), handler, needs if isinstance(needs, tuple) else (needs,), find_keys, (), replaced_by, deprecated_since,
+                tuple(tips), handler, services, find_keys, (), replaced_by, deprecated_since,
             )
         )  # fmt: skip
         return handler

@@ -1,7 +1,8 @@
 """A database: keys and values by hash slot, and deadlines.
 
 Partitioning by slot makes counting, listing, scanning, sampling, migrating and snapshotting a slot cheap; a
-partition is an ordinary dict, made when its slot gets its first key. Strings are stored as they are: `bytes`,
+partition is an ordinary dict, made when its slot gets its first key, and a `SplitDict` once it has thousands
+of keys. Strings are stored as they are: `bytes`,
 or `int` when they are an integer in canonical form. A key whose deadline has passed is as good as gone for
 every method here: on a primary it is removed at once and reported, on a replica (whose primary decides) it
 only is not seen.
@@ -17,9 +18,12 @@ from typing import Any
 from gossip.slots import SLOT_COUNT, key_slot
 from node.keyspace.changes import Changes
 from node.keyspace.expire import Deadlines
+from node.keyspace.partition import BUCKET_KEYS, SplitDict
 
 Value = Any
 """`bytes`, `int`, or an object of `node.values`."""
+
+Partition = dict[bytes, Value] | SplitDict
 
 
 class Policy:
@@ -48,7 +52,7 @@ class Database:
 
     def __init__(self, index: int, changes: Changes, policy: Policy) -> None:
         self.index = index
-        self.slots: list[dict[bytes, Value] | None] = [None] * SLOT_COUNT
+        self.slots: list[Partition | None] = [None] * SLOT_COUNT
         self.deadlines = Deadlines()
         self.count = 0
         self.hits = 0
@@ -111,6 +115,8 @@ class Database:
         partition[key] = value
         if len(partition) != before:
             self.count += 1
+            if before == BUCKET_KEYS:
+                self._split(slot)
         elif self.deadlines.at:
             self.deadlines.discard(key)
 
@@ -123,6 +129,13 @@ class Database:
         partition[key] = value
         if len(partition) != before:
             self.count += 1
+            if before == BUCKET_KEYS:
+                self._split(slot)
+
+    def _split(self, slot: int) -> None:
+        partition = self.slots[slot]
+        if isinstance(partition, dict):
+            self.slots[slot] = SplitDict(partition)
 
     def remove(self, key: bytes, slot: int) -> Value | None:
         """Removes a key with its deadline; returns its value, None when there was none."""
@@ -191,6 +204,8 @@ class Database:
         for partition in self.slots:
             if partition:
                 if target < len(partition):
+                    if isinstance(partition, SplitDict):
+                        return partition.nth(target)
                     return next(islice(partition, target, None))
                 target -= len(partition)
         raise AssertionError("count says more keys than the slots hold")
@@ -212,6 +227,8 @@ class Database:
             for key in partition or ():
                 assert key_slot(key) == slot
                 total += 1
+            if isinstance(partition, SplitDict):
+                partition.check()
         assert total == self.count
         for key in self.deadlines.at:
             assert key in (self.slots[key_slot(key)] or ())

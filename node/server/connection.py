@@ -2,7 +2,9 @@
 
 The reactor calls `readable` and `writable`. Replies gather in `_out` during the turn and leave together at
 its end (`flush`); what the socket does not take stays and is sent when it is writable again. While the
-session is blocked, requests that came behind the blocking one wait here and nothing more is read.
+session is blocked, requests that came behind the blocking one wait here, nothing more is read, and only the
+end of the connection is noticed. A session that may go on is served again when the turn's commands are done
+(`go_on`), never inside the command that set it free.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from node.resp.request import Request, RequestParser
 
 READ_BYTES = 64 * 1024
 READ_BIG_BYTES = 1024 * 1024
+_READING = select.EPOLLIN
+_NOT_READING = select.EPOLLRDHUP
 _CLOSED = (ConnectionResetError, BrokenPipeError, TimeoutError, ConnectionAbortedError)
 
 
@@ -35,10 +39,15 @@ class Host(Protocol):
 
     def interested(self, connection: Connection, mask: int) -> None: ...
     def has_output(self, connection: Connection) -> None: ...
+    def may_go_on(self, connection: Connection) -> None: ...
     def closed(self, connection: Connection, reason: str) -> None: ...
-    def count_io(self, input_bytes: int, output_bytes: int) -> None: ...
+    def count_read(self, size: int) -> None: ...
+    def count_written(self, size: int) -> None: ...
     def query_buffer_limit_bytes(self) -> int: ...
+    def query_limit_exceeded(self, session: Session) -> None: ...
     def output_limit(self, session: Session) -> BufferLimit: ...
+    def output_limit_exceeded(self, session: Session) -> None: ...
+    def protocol_error(self, session: Session, text: str) -> None: ...
     def now_ms(self) -> int: ...
 
 
@@ -68,12 +77,12 @@ class Connection:
         self.fd = sock.fileno()
         self.parser = parser
         self._host = host
-        self._mask = select.EPOLLIN
+        self._mask = _READING
         self._out: list[bytes] = []
         self._out_bytes = 0  # unsent since the last flush
         self._queued = False  # whether the reactor knows that there is output
         self._waiting: list[Request] = []
-        self._closing = False  # after the output
+        self._closing = False  # once the output is sent
         self._soft_since_ms = 0
         self.on_close: Callable[[], None] | None = None
 
@@ -91,30 +100,38 @@ class Connection:
         if not data:
             self.fail("the client closed the connection")
             return
-        self._host.count_io(len(data), 0)
+        self._host.count_read(len(data))
         parser = self.parser
         requests = parser.feed(data)
         if requests:
             self._serve(requests)
-        if parser.error is not None and self.fd >= 0:
+        if parser.error is not None:
             self._protocol_error()
         elif parser.is_waiting and parser.pending_bytes() > self._host.query_buffer_limit_bytes():
+            self._host.query_limit_exceeded(self.session)
             self.fail("the query buffer limit was exceeded")
 
     def _serve(self, requests: list[Request]) -> None:
-        done = self._host.serve(self.session, requests, self._out)
+        session = self.session
+        done = self._host.serve(session, requests, self._out)
         if self._out and not self._queued:
             self._queued = True
             self._host.has_output(self)
-        if done < len(requests) or self.session.blocked is not None:
+        if session.blocked is not None:
             self._waiting = requests[done:]
-            self._set_mask(self._mask & ~select.EPOLLIN)
+            self._watch(_NOT_READING)
 
     def _protocol_error(self) -> None:
-        if self._waiting:
+        if self.session.blocked is not None or self._closing or self.fd < 0:
             return  # earlier requests come first; the error is met again when they are done
-        self.send(error(b"ERR " + (self.parser.error or b"")))
+        text = self.parser.error or b""
+        self._host.protocol_error(self.session, text.decode("utf-8", "backslashreplace"))
+        self.send(error(b"ERR " + text))
         self.close(after_output=True)
+
+    def hung_up(self) -> None:
+        """The client is gone, noticed while nothing is read from it."""
+        self.fail("the client closed the connection")
 
     def writable(self) -> None:
         self.flush()
@@ -124,6 +141,8 @@ class Connection:
         self._queued = False
         out = self._out
         if not out or self.fd < 0:
+            if self._closing:
+                self.fail("closed after the last reply")
             return
         data = out[0] if len(out) == 1 else b"".join(out)
         try:
@@ -133,7 +152,7 @@ class Connection:
         except _CLOSED as broken:
             self.fail(str(broken))
             return
-        self._host.count_io(0, sent)
+        self._host.count_written(sent)
         if sent == len(data):
             out.clear()
             self._out_bytes = 0
@@ -152,14 +171,21 @@ class Connection:
         limit = self._host.output_limit(self.session)
         size = self._out_bytes
         if limit.hard_bytes and size > limit.hard_bytes:
-            self.fail("the output buffer limit was exceeded")
+            self._over_output_limit()
         elif limit.soft_bytes and size > limit.soft_bytes:
             now_ms = self._host.now_ms()
             self._soft_since_ms = self._soft_since_ms or now_ms
             if now_ms - self._soft_since_ms > limit.soft_seconds * 1000:
-                self.fail("the soft output buffer limit was exceeded for too long")
+                self._over_output_limit()
         else:
             self._soft_since_ms = 0
+
+    def _over_output_limit(self) -> None:
+        self._host.output_limit_exceeded(self.session)
+        self.fail("the output buffer limit was exceeded")
+
+    def _watch(self, reading: int) -> None:
+        self._set_mask(reading | (self._mask & select.EPOLLOUT))
 
     def _set_mask(self, mask: int) -> None:
         if mask != self._mask and self.fd >= 0:
@@ -190,17 +216,26 @@ class Connection:
             self._host.has_output(self)
 
     def close(self, after_output: bool) -> None:
-        if not after_output or not self._out:
+        self.session.closing = True
+        if not after_output:
             self.fail("closed by the server")
             return
         self._closing = True
-        self._set_mask(self._mask & ~select.EPOLLIN)
+        self._waiting.clear()
+        self._watch(_NOT_READING)
+        if not self._queued:
+            self._queued = True
+            self._host.has_output(self)
 
     def resume(self) -> None:
-        if self.fd < 0 or self._closing:
+        self._host.may_go_on(self)
+
+    def go_on(self) -> None:
+        """Serves what waited while the session was blocked; called when no command is running."""
+        if self.fd < 0 or self._closing or self.session.blocked is not None:
             return
         waiting, self._waiting = self._waiting, []
-        self._set_mask(self._mask | select.EPOLLIN)
+        self._watch(_READING)
         if waiting:
             self._serve(waiting)
         if self.parser.error is not None:
@@ -212,5 +247,14 @@ class Connection:
     def output_bytes(self) -> int:
         return sum(map(len, self._out))
 
+    def output_parts(self) -> int:
+        return len(self._out)
+
     def pending_bytes(self) -> int:
         return self.parser.pending_bytes() + sum(len(a) for request in self._waiting for a in request)
+
+    def descriptor(self) -> int:
+        return self.fd
+
+    def waits_for(self) -> str:
+        return ("r" if self._mask & _READING else "") + ("w" if self._mask & select.EPOLLOUT else "")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from gossip.slots import key_slot
 from node.clock import Clock
 from node.command.registry import Command, Table
-from node.command.session import Block, ReplyMode, Session
+from node.command.session import Block, Session
 from node.errors import CommandError
 from node.guards import Guards
 from node.keyspace.changes import Changes
@@ -99,6 +99,8 @@ class Dispatcher:
                 if session.blocked.retry:
                     done -= 1
                 break
+            if session.closing:
+                break
             fast = {} if session.guarded else self._fast
             served = call.served
         self._stats.commands_processed += done
@@ -110,7 +112,7 @@ class Dispatcher:
         command, refusal = self.resolve(argv)
         session.call.now_ms = self._clock.now_ms
         if command is None:
-            return self._reply(session, self._count(refusal))
+            return session.admitted(self._count(refusal))
         session.last_command = command
         for gate in self.gates:
             stop = gate(session, command, argv)
@@ -119,7 +121,7 @@ class Dispatcher:
             if isinstance(stop, Block):
                 self._block(session, stop)
                 return None
-            return self._reply(session, self._count(stop))
+            return session.admitted(self._count(stop))
         return self.run(session, command, argv)
 
     def resolve(self, argv: list[bytes]) -> tuple[Command | None, bytes]:
@@ -152,7 +154,7 @@ class Dispatcher:
         if type(reply) is Block:
             self._block(session, reply)
             return None
-        return self._reply(session, reply)
+        return session.admitted(reply)
 
     def _refused(self, refused: CommandError) -> bytes:
         self._stats.count_error(refused.text)
@@ -161,17 +163,6 @@ class Dispatcher:
     def _count(self, reply: bytes) -> bytes:
         self._stats.count_error(reply[1:-2])
         return reply
-
-    def _reply(self, session: Session, reply: bytes) -> bytes | None:
-        mode = session.reply_mode
-        if mode is ReplyMode.ON:
-            return reply
-        if mode is ReplyMode.SKIP_NEXT:
-            session.reply_mode = ReplyMode.SKIP
-        elif mode is ReplyMode.SKIP:
-            session.reply_mode = ReplyMode.ON
-            session.update_guard()
-        return None
 
 
 def _unknown_command(argv: list[bytes]) -> bytes:

@@ -20,7 +20,7 @@ from node.server.connection import Connection
 
 SLICE_S = 0.002
 MAX_EVENTS = 1024
-_READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
+_GONE = select.EPOLLHUP | select.EPOLLRDHUP | select.EPOLLERR
 
 
 class Source(Protocol):
@@ -28,6 +28,7 @@ class Source(Protocol):
 
     def readable(self) -> None: ...
     def writable(self) -> None: ...
+    def hung_up(self) -> None: ...
 
 
 class Reactor:
@@ -40,6 +41,7 @@ class Reactor:
         self._epoll = select.epoll()
         self._sources: dict[int, Source] = {}
         self._with_output: list[Connection] = []
+        self._resumed: list[Connection] = []
         self.before_turn: list[Callable[[int], None]] = []
         self.before_flush: list[Callable[[], None]] = []
 
@@ -56,6 +58,9 @@ class Reactor:
 
     def has_output(self, connection: Connection) -> None:
         self._with_output.append(connection)
+
+    def may_go_on(self, connection: Connection) -> None:
+        self._resumed.append(connection)
 
     async def run(self) -> None:
         """The task; runs until cancelled."""
@@ -82,18 +87,31 @@ class Reactor:
             source = sources.get(fd)  # gone when an earlier event of this turn closed it
             if source is None:
                 continue
-            if mask & _READABLE:
+            if mask & select.EPOLLIN:
                 source.readable()
+            elif mask & _GONE:
+                source.hung_up()
             if mask & select.EPOLLOUT and fd in sources:
                 source.writable()
         self.settle()
         return True
 
     def settle(self) -> None:
-        """Sends what has gathered; to be called by tasks outside the reactor that caused replies."""
+        """Lets sessions go on that were set free, and sends what has gathered.
+
+        To be called by tasks outside the reactor that caused replies or set sessions free.
+        """
+        self._go_on()
         for hook in self.before_flush:
             hook()
+        self._go_on()
         while self._with_output:
             ready, self._with_output = self._with_output, []
             for connection in ready:
                 connection.flush()
+
+    def _go_on(self) -> None:
+        while self._resumed:
+            resumed, self._resumed = self._resumed, []
+            for connection in resumed:
+                connection.go_on()

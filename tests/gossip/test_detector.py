@@ -150,7 +150,7 @@ def test_pfail_ends_with_an_answer(town: Town) -> None:
 
 def test_a_failed_replica_is_cleared_at_once(town: Town) -> None:
     """FAIL of a replica, or of a primary without slots, is cleared when it is reachable again."""
-    a, b, c, replica = town.cluster(3, 1)[:4]
+    a, b, _c, replica = town.cluster(3, 1)[:4]
     town.say(b, a, Fail(b.header(), replica.id))
     assert a.sees(replica).failed
     town.until(lambda: not a.sees(replica).failed, SETTINGS.node_timeout_ms)
@@ -190,7 +190,7 @@ def test_a_heartbeat_tells_of_a_tenth_of_the_members_but_at_least_three(town: To
 
 
 def test_all_suspects_are_in_every_heartbeat(town: Town) -> None:
-    a, b, c, d, e, f = town.cluster(6, settings=NO_REFUSALS)
+    a, _b, _c, _d, e, f = town.cluster(6, settings=NO_REFUSALS)
     town.cut((a, e), (a, f))
     town.until(lambda: a.sees(e).pfail and a.sees(f).pfail, 3_000)
     count = len(a.sent(Ping))
@@ -276,7 +276,7 @@ def test_refused_handshakes_are_tried_until_their_time_is_over(town: Town) -> No
 def test_suspicion_of_a_primary_is_told_to_its_replicas_at_once(town: Town) -> None:
     """They have to learn of the majority before anybody else."""
     settings = SETTINGS.replace(node_timeout_ms=15_000)
-    a, b, c, *_, replica_of_c = town.cluster(3, 1, settings=settings)
+    a, _b, c, *_, replica_of_c = town.cluster(3, 1, settings=settings)
     town.kill(c)
     town.until(lambda: a.sees(c).unreachable, 1_000)
     assert replica_of_c.sees(c).failed

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from gossip.election import RANK_DELAY_MS
 from gossip.effects import Persist, Send
+from gossip.election import RANK_DELAY_MS
 from gossip.messages import AuthAck, AuthRequest, Fail, MessageFlag, Ping, Update
 from gossip.slots import SlotSet
 from gossip.testing.town import SETTINGS, Resident, Town
@@ -88,7 +88,7 @@ def test_no_vote_in_an_old_epoch(town: Town, quiet: list[Resident]) -> None:
 
 def test_no_vote_while_the_primary_is_well_unless_forced(town: Town, quiet: list[Resident]) -> None:
     """A vote needs the primary flagged FAIL, or FORCE_ACK: a manual fail-over."""
-    a, b, _, replica_of_a = quiet[:4]
+    _a, b, _, replica_of_a = quiet[:4]
     assert not ask(town, replica_of_a, b, 10)
     assert b.logged("its master is up")
     assert ask(town, replica_of_a, b, 11, force=True)
@@ -96,7 +96,7 @@ def test_no_vote_while_the_primary_is_well_unless_forced(town: Town, quiet: list
 
 def test_no_second_vote_about_a_primary_for_twice_the_timeout(town: Town, quiet: list[Resident]) -> None:
     """No vote for a replica of the same primary before NODE_TIMEOUT * 2 has elapsed."""
-    a, b, _, replica_of_a = quiet[:4]
+    _a, b, _, replica_of_a = quiet[:4]
     assert ask(town, replica_of_a, b, 10, force=True)
     town.run(29_900)
     assert not ask(town, replica_of_a, b, 11, force=True)
@@ -126,7 +126,7 @@ def test_primaries_and_replicas_of_nobody_get_no_vote(town: Town, quiet: list[Re
 
 
 def test_who_serves_no_slots_has_no_vote(town: Town, quiet: list[Resident]) -> None:
-    a, b, _, replica_of_a, replica_of_b, _ = quiet
+    _a, b, _, replica_of_a, replica_of_b, _ = quiet
     assert not ask(town, replica_of_a, replica_of_b, 10, force=True)
     town.order(b, b.core.flush_slots)
     assert not ask(town, replica_of_a, b, 10, force=True)
@@ -141,7 +141,7 @@ def requests(node: Resident) -> list[AuthRequest]:
 
 def test_an_only_replica_asks_at_once_and_is_elected(town: Town) -> None:
     """Our difference from Redis: nothing is waited for that need not be."""
-    a, b, c, replica = town.cluster(3, 1)[:4]
+    a, _b, _c, replica = town.cluster(3, 1)[:4]
     town.freeze(a)
     town.until(lambda: replica.sees(a).failed, 3_000)
     assert replica.me.is_primary
@@ -151,7 +151,7 @@ def test_an_only_replica_asks_at_once_and_is_elected(town: Town) -> None:
 
 def test_the_epoch_of_an_election_is_new_and_on_disk_before_it_is_told(town: Town) -> None:
     """To be elected a replica increments its current epoch and asks for votes in it."""
-    a, b, c, replica = town.cluster(3, 1)[:4]
+    a, _b, _c, replica = town.cluster(3, 1)[:4]
     epoch = replica.core.state.current_epoch
     town.kill(a)
     town.until(lambda: bool(replica.sent(AuthRequest)), 3_000)
@@ -260,7 +260,7 @@ def test_no_failover_means_no_candidate(town: Town) -> None:
 def test_a_minority_elects_nobody_and_the_attempt_is_repeated(town: Town) -> None:
     """Votes are waited for for max(2 * time-out, 2 s); the next try follows after twice that."""
     nodes = town.cluster(5, 1)
-    a, b, c, d, e, replica = nodes[:6]
+    a, _b, c, d, e, replica = nodes[:6]
     town.cut(*((replica, voter) for voter in (c, d, e)))
     town.kill(a)
     town.until(lambda: bool(replica.sent(AuthRequest)), 5_000)

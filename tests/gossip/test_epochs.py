@@ -57,11 +57,11 @@ def test_a_replica_repeats_its_primarys_epoch_and_slots(town: Town) -> None:
 def test_set_config_epoch_is_for_fresh_nodes(town: Town) -> None:
     """CLUSTER SET-CONFIG-EPOCH: nodes table empty, epoch zero."""
     a, b = town.add(), town.add()
-    with pytest.raises(ClusterError, match="^Invalid config epoch specified: -1$"):
+    with pytest.raises(ClusterError, match=r"^Invalid config epoch specified: -1$"):
         a.core.set_config_epoch(-1, town.now_ms)
     a.core.set_config_epoch(5, town.now_ms)
     assert a.core.state.current_epoch == a.me.config_epoch == 5
-    with pytest.raises(ClusterError, match="^Node config epoch is already non-zero$"):
+    with pytest.raises(ClusterError, match=r"^Node config epoch is already non-zero$"):
         a.core.set_config_epoch(6, town.now_ms)
     town.join(a, b)
     with pytest.raises(ClusterError, match="only when the node does not know any other node"):

@@ -64,7 +64,7 @@ def test_the_other_replicas_follow_the_winner(town: Town) -> None:
 
 def test_the_old_primary_comes_back_as_a_replica(town: Town) -> None:
     """A primary that returns finds its slots taken with a greater epoch, and follows who took them."""
-    a, b, c, replica = town.cluster(3, 1)[:4]
+    a, b, _c, replica = town.cluster(3, 1)[:4]
     town.isolate(a)
     town.until(lambda: replica.me.is_primary, 10_000)
     assert a.me.is_primary
@@ -140,14 +140,14 @@ def test_the_primary_repeats_its_offset(town: Town) -> None:
 
 
 def test_only_a_replica_may_stop_its_primary(town: Town) -> None:
-    a, b, _, _, replica_of_b, _ = town.cluster(3, 1)
+    a, _b, _, _, replica_of_b, _ = town.cluster(3, 1)
     town.say(replica_of_b, a, ManualFailoverStart(replica_of_b.header()))
     assert a.effects(PauseWrites) == []
 
 
 def test_force_does_not_ask_the_primary(town: Town) -> None:
     """FORCE: no handshake with the primary, but votes."""
-    a, _, _, replica = town.cluster(3, 1)[:4]
+    _a, _, _, replica = town.cluster(3, 1)[:4]
     replica.host.processed = 90
     start_failover(town, replica, FailoverMode.FORCE)
     assert replica.sent(ManualFailoverStart) == []
@@ -170,17 +170,16 @@ def test_takeover_asks_nobody(town: Town) -> None:
     """TAKEOVER: no majority needed, a new epoch by its own authority."""
     a, b, c, replica = town.cluster(3, 1)[:4]
     town.isolate(replica)
-    epoch = replica.core.state.current_epoch
     start_failover(town, replica, FailoverMode.TAKEOVER)
     assert replica.me.is_primary
-    assert replica.me.config_epoch == epoch + 1
+    assert replica.me.config_epoch > max(b.me.config_epoch, c.me.config_epoch)
     assert replica.sent(AuthRequest) == []
     town.heal()
     town.until(lambda: a.me.is_replica, 5_000)
 
 
 def test_a_manual_failover_can_follow_an_expired_attempt_at_once(town: Town) -> None:
-    a, _, _, replica = town.cluster(3, 1)[:4]
+    _a, _, _, replica = town.cluster(3, 1)[:4]
     replica.host.processed = 90
     start_failover(town, replica)
     replica.host.processed = 100
@@ -190,13 +189,13 @@ def test_a_manual_failover_can_follow_an_expired_attempt_at_once(town: Town) -> 
 
 
 def test_failover_has_preconditions(town: Town) -> None:
-    a, b, _, replica = town.cluster(3, 1)[:4]
-    with pytest.raises(ClusterError, match="^You should send CLUSTER FAILOVER to a replica$"):
+    a, _b, _, replica = town.cluster(3, 1)[:4]
+    with pytest.raises(ClusterError, match=r"^You should send CLUSTER FAILOVER to a replica$"):
         a.core.failover(FailoverMode.NORMAL, town.now_ms)
     link = replica.sees(a).link
     assert link is not None
     replica.core.link_closed(link.id, town.now_ms)
-    with pytest.raises(ClusterError, match="^Master is down or failed, please use CLUSTER FAILOVER FORCE$"):
+    with pytest.raises(ClusterError, match=r"^Master is down or failed, please use CLUSTER FAILOVER FORCE$"):
         replica.core.failover(FailoverMode.NORMAL, town.now_ms)
 
 

@@ -71,7 +71,7 @@ def test_forgetting_a_primary_frees_its_slots_and_its_replicas(town: Town) -> No
 
 
 def test_soft_reset_leaves_the_cluster_and_keeps_the_name(town: Town) -> None:
-    a, b = town.cluster(2)
+    a, _b = town.cluster(2)
     name, epoch = a.id, a.core.state.current_epoch
     town.order(a, a.core.reset, hard=False)
     assert list(a.core.state.members) == [name]
@@ -83,7 +83,7 @@ def test_soft_reset_leaves_the_cluster_and_keeps_the_name(town: Town) -> None:
 
 def test_hard_reset_makes_a_new_node(town: Town) -> None:
     """A new id, and all epochs at 0."""
-    a, b = town.cluster(2)
+    a, _b = town.cluster(2)
     name, shard_id = a.id, a.me.shard_id
     town.order(a, a.core.reset, hard=True)
     assert a.id != name
@@ -104,7 +104,7 @@ def test_a_primary_with_keys_is_not_reset(town: Town) -> None:
     a, _ = town.cluster(2)
     a.host.keys = {1: 1}
     with pytest.raises(
-        ClusterError, match="^CLUSTER RESET can't be called with master nodes containing keys$"
+        ClusterError, match=r"^CLUSTER RESET can't be called with master nodes containing keys$"
     ):
         a.core.reset(town.now_ms, hard=True)
     assert not a.core.drain()

@@ -1,0 +1,176 @@
+"""Commands of the group connection that concern the caller's own session; CLIENT is in client.py."""
+
+from __future__ import annotations
+
+from node.clients import Clients
+from node.command.args import SYNTAX, bounded, integer
+from node.command.call import Call
+from node.command.session import ReplyMode, Session
+from node.command.spec import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, command
+from node.config.config import Config
+from node.config.table import CLUSTER_ENABLED
+from node.credentials import DEFAULT_USER, Credentials
+from node.errors import CommandError
+from node.identity import Identity
+from node.integers import INT32_MAX, INT32_MIN, parse_integer
+from node.resp.encode import EMPTY_ARRAY, OK, PONG, RESP2, RESP3, bulk, simple
+from node.resp.encode import integer as number
+from node.version import REDIS_VERSION
+
+_SESSION = NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY
+_CATEGORIES = ("connection",)
+
+NAME_REFUSED = b"ERR Client names cannot contain spaces, newlines or special characters."
+_NO_PASSWORD = (
+    b"ERR AUTH <password> called without any password configured for the default user. "
+    b"Are you sure your configuration is correct?"
+)
+_WRONGPASS = b"WRONGPASS invalid username-password pair or user is disabled."
+_HELLO_NOAUTH = (
+    b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+    b"<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
+    b"the same time"
+)
+
+
+@command(
+    b"PING", arity=-1, group="connection", since="1.0.0", flags=FAST, categories=_CATEGORIES,
+    complexity="O(1)", tips=("request_policy:all_shards", "response_policy:all_succeeded"),
+)  # fmt: skip
+def ping(_call: Call, argv: list[bytes]) -> bytes:
+    """Returns the server's liveliness response: PONG, or the argument."""
+    if len(argv) == 1:
+        return PONG
+    if len(argv) > 2:
+        raise CommandError(b"ERR wrong number of arguments for 'ping' command")
+    return bulk(argv[1])
+
+
+@command(
+    b"ECHO", arity=2, group="connection", since="1.0.0", flags=LOADING | STALE | FAST,
+    categories=_CATEGORIES, complexity="O(1)",
+)  # fmt: skip
+def echo(_call: Call, argv: list[bytes]) -> bytes:
+    """Returns the given string."""
+    return bulk(argv[1])
+
+
+@command(
+    b"SELECT", arity=2, group="connection", since="1.0.0", flags=LOADING | STALE | FAST,
+    categories=_CATEGORIES, complexity="O(1)", needs=Config,
+)  # fmt: skip
+def select(config: Config, call: Call, argv: list[bytes]) -> bytes:
+    """Changes the selected database."""
+    index = bounded(argv[1], INT32_MIN, INT32_MAX, b"ERR value is out of range")
+    if config[CLUSTER_ENABLED] and index != 0:
+        raise CommandError(b"ERR SELECT is not allowed in cluster mode")
+    if not 0 <= index < len(call.databases):
+        raise CommandError(b"ERR DB index is out of range")
+    call.db = call.databases[index]
+    return OK
+
+
+@command(
+    b"QUIT", arity=-1, group="connection", since="1.0.0", flags=_SESSION, categories=_CATEGORIES,
+    complexity="O(1)", deprecated_since="7.2.0", replaced_by="just closing the connection",
+)  # fmt: skip
+def quit_(call: Call, _argv: list[bytes]) -> bytes:
+    """Closes the connection."""
+    call.session.close_after_reply()
+    return OK
+
+
+@command(
+    b"RESET", arity=1, group="connection", since="6.2.0", flags=_SESSION, categories=_CATEGORIES,
+    complexity="O(1)", needs=Credentials,
+)  # fmt: skip
+def reset(credentials: Credentials, call: Call, _argv: list[bytes]) -> bytes:
+    """Makes the connection as it was when it was new."""
+    session = call.session
+    if session.is_replica or session.from_primary:
+        raise CommandError(b"ERR can only reset normal client connections")
+    call.db = call.databases[0]
+    call.reply = RESP2
+    session.name = b""
+    session.asking = session.readonly = session.no_touch = session.no_evict = False
+    session.reply_mode = ReplyMode.ON
+    credentials.begin(session)
+    return simple(b"RESET")
+
+
+@command(
+    b"AUTH", arity=-2, group="connection", since="1.0.0", flags=_SESSION, categories=_CATEGORIES,
+    complexity="O(N) where N is the number of passwords defined for the user", needs=Credentials,
+)  # fmt: skip
+def auth(credentials: Credentials, call: Call, argv: list[bytes]) -> bytes:
+    """Authenticates the connection."""
+    if len(argv) > 3:
+        raise CommandError(SYNTAX)
+    if len(argv) == 2 and not credentials.required:
+        raise CommandError(_NO_PASSWORD)
+    user = argv[1] if len(argv) == 3 else DEFAULT_USER
+    if not credentials.authenticate(call.session, user, argv[-1]):
+        raise CommandError(_WRONGPASS)
+    return OK
+
+
+@command(
+    b"HELLO", arity=-1, group="connection", since="6.0.0", flags=_SESSION, categories=_CATEGORIES,
+    complexity="O(1)", needs=(Credentials, Identity),
+)  # fmt: skip
+def hello(credentials: Credentials, identity: Identity, call: Call, argv: list[bytes]) -> bytes:
+    """Chooses the protocol version, optionally logs in and names the connection, and says who answers."""
+    version = 0
+    if len(argv) > 1:
+        version = integer(argv[1], b"ERR Protocol version is not an integer or out of range")
+        if version not in (2, 3):
+            raise CommandError(b"NOPROTO unsupported protocol version")
+    login, name = _hello_options(argv)
+    session = call.session
+    if login is not None and not credentials.authenticate(session, *login):
+        raise CommandError(_WRONGPASS)
+    if credentials.required and not session.authenticated:
+        raise CommandError(_HELLO_NOAUTH)
+    if name is not None:
+        session.name = name
+    if version:
+        call.reply = RESP3 if version == 3 else RESP2
+    return _greeting(identity, session)
+
+
+def _hello_options(argv: list[bytes]) -> tuple[tuple[bytes, bytes] | None, bytes | None]:
+    """User and password of AUTH, the name of SETNAME; None for what is not given."""
+    login, name = None, None
+    at = 2
+    while at < len(argv):
+        option, left = argv[at].upper(), len(argv) - at - 1
+        if option == b"AUTH" and left >= 2:
+            login = (argv[at + 1], argv[at + 2])
+            at += 3
+        elif option == b"SETNAME" and left >= 1:
+            name = argv[at + 1]
+            check_attribute(name, NAME_REFUSED)
+            at += 2
+        else:
+            raise CommandError(b"ERR Syntax error in HELLO option '%b'" % argv[at])
+    return login, name
+
+
+def _greeting(identity: Identity, session: Session) -> bytes:
+    call = session.call
+    fields = [
+        (bulk(b"server"), bulk(b"redis")),
+        (bulk(b"version"), bulk(REDIS_VERSION.encode())),
+        (bulk(b"proto"), number(call.reply.version)),
+        (bulk(b"id"), number(session.id)),
+        (bulk(b"mode"), bulk(identity.mode.encode())),
+        (bulk(b"role"), bulk(b"replica" if identity.is_replica() else b"master")),
+        (bulk(b"modules"), EMPTY_ARRAY),
+    ]
+    return call.reply.map(fields)
+
+
+def check_attribute(value: bytes, refusal: bytes) -> None:
+    """What CLIENT LIST will show must be printable ASCII without spaces. Raises CommandError(refusal)."""
+    if any(not 0x21 <= byte <= 0x7E for byte in value):
+        raise CommandError(refusal)

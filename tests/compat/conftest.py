@@ -1,0 +1,204 @@
+"""The differential harness: the same requests to a redis-server and to a node, replies compared byte for byte.
+
+A script is text, a request a line, words quoted as in a shell; a word in single quotes may hold escapes such
+as '\\x00'. A mark before a request says how far the replies may differ:
+
+    (none)  not at all
+    ~       integers in it may differ by up to two seconds or 2000 ms (each server has its own clock)
+    *       the order of an array does not count
+    -       not compared: the reply is random, or differs by design (say why in a comment)
+
+`#` begins a comment. Every script starts with an empty keyspace, in the protocol version under test.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+START_DEADLINE_S = 20.0
+REPLY_DEADLINE_S = 20.0
+CLOCKS_APART = 2000
+MARKS = "~*-"
+
+Request = tuple[str, list[bytes]]
+"""A mark ("" when there is none) and the words."""
+
+
+def encode_request(words: Iterable[bytes]) -> bytes:
+    words = list(words)
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+def reply_end(data: bytes, start: int) -> int | None:
+    """Where the reply that begins at `start` ends; None when it is not complete."""
+    line_end = data.find(b"\r\n", start)
+    if line_end < 0:
+        return None
+    kind, rest, at = data[start : start + 1], data[start + 1 : line_end], line_end + 2
+    if kind in b"$=!":
+        end = at if rest == b"-1" else at + int(rest) + 2
+        return end if end <= len(data) else None
+    count = max(int(rest), 0) * (2 if kind == b"%" else 1) if kind in b"*%~>" else 0
+    end: int | None = at
+    for _ in range(count):
+        end = reply_end(data, end)
+        if end is None:
+            return None
+    return end
+
+
+class Wire:
+    """A client that keeps replies as they came."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=REPLY_DEADLINE_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._data = b""
+
+    def send(self, requests: Iterable[list[bytes]]) -> None:
+        self.socket.sendall(b"".join(map(encode_request, requests)))
+
+    def receive(self) -> bytes:
+        """The next reply."""
+        while (end := reply_end(self._data, 0) if self._data else None) is None:
+            data = self.socket.recv(1 << 20)
+            assert data, f"the server closed the connection; before that: {self._data!r}"
+            self._data += data
+        reply, self._data = self._data[:end], self._data[end:]
+        return reply
+
+    def call(self, *words: bytes) -> bytes:
+        self.send([list(words)])
+        return self.receive()
+
+
+def parse_script(text: str) -> list[Request]:
+    requests = []
+    for line in text.splitlines():
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        mark = ""
+        if words[0] in MARKS:
+            mark, *words = words
+        requests.append((mark, [word.encode().decode("unicode_escape").encode("latin-1") for word in words]))
+    return requests
+
+
+def agree(mark: str, ours: bytes, theirs: bytes) -> bool:
+    """Whether two replies are the same as far as the mark demands it."""
+    if ours == theirs or mark == "-":
+        return True
+    if mark == "*":
+        return sorted(ours.split(b"\r\n")) == sorted(theirs.split(b"\r\n"))
+    if mark == "~":
+        numbers = re.compile(rb"(?<=:)-?\d+")
+        pairs = zip(numbers.findall(ours), numbers.findall(theirs), strict=False)
+        close = all(abs(int(a) - int(b)) <= CLOCKS_APART for a, b in pairs)
+        return close and numbers.sub(b"", ours) == numbers.sub(b"", theirs)
+    return False
+
+
+@dataclass
+class Pair:
+    """A node and a redis-server, a connection to each."""
+
+    ours: Wire
+    theirs: Wire
+
+    def start(self, protocol: int) -> None:
+        """Empties both keyspaces and sets the protocol version."""
+        for wire in (self.ours, self.theirs):
+            wire.send([[b"HELLO", b"%d" % protocol], [b"SELECT", b"0"], [b"FLUSHALL"]])
+            replies = [wire.receive() for _ in range(3)]
+            assert replies[1:] == [b"+OK\r\n", b"+OK\r\n"], replies
+
+    def run(self, requests: list[Request]) -> None:
+        """Sends each request to both servers and compares; a failure shows what led to it."""
+        for done, (mark, words) in enumerate(requests):
+            self.ours.send([words])
+            self.theirs.send([words])
+            ours, theirs = self.ours.receive(), self.theirs.receive()
+            if not agree(mark, ours, theirs):
+                pytest.fail(_report(requests[: done + 1], ours, theirs), pytrace=False)
+
+    def run_script(self, text: str, protocol: int) -> None:
+        self.start(protocol)
+        self.run(parse_script(text))
+
+    def run_at_once(self, requests: list[Request], protocol: int) -> None:
+        """The same as one pipeline to each server, which is quicker."""
+        self.start(protocol)
+        sent = [words for _, words in requests]
+        self.ours.send(sent)
+        self.theirs.send(sent)
+        for done, (mark, _) in enumerate(requests):
+            ours, theirs = self.ours.receive(), self.theirs.receive()
+            assert agree(mark, ours, theirs), _report(requests[: done + 1], ours, theirs)
+
+
+def _report(requests: list[Request], ours: bytes, theirs: bytes) -> str:
+    lines = [b" ".join(map(_shown, words)).decode() for _, words in requests[-12:]]
+    return "\n".join([*lines, f"  ours:   {ours!r}", f"  theirs: {theirs!r}"])
+
+
+def _shown(word: bytes) -> bytes:
+    return word if re.fullmatch(rb"[!-~]+", word) else repr(word).encode()
+
+
+def _wait_accepting(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_DEADLINE_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"{process.args!r} did not start:\n{log.read_text()}")
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def pair(
+    redis_server_path: str, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    """One node and one redis-server for all tests of this directory."""
+    directory = tmp_path_factory.mktemp("compat")
+    commands = [[sys.executable, "-m", "node"], [redis_server_path]]
+    processes: list[subprocess.Popen[bytes]] = []
+    logs: list[IO[bytes]] = []
+    ports = []
+    try:
+        for number, command in enumerate(commands):
+            port = free_port()
+            path = directory / f"{number}.log"
+            logs.append(path.open("wb"))
+            options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
+            process = subprocess.Popen([*command, *options], stdout=logs[-1], stderr=logs[-1])
+            processes.append(process)
+            _wait_accepting(port, process, path)
+            ports.append(port)
+        yield Pair(Wire(ports[0]), Wire(ports[1]))
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(START_DEADLINE_S)
+        for log in logs:
+            log.close()
+
+
+@pytest.fixture
+def run_script(pair: Pair) -> Callable[[str, int], None]:
+    return pair.run_script

@@ -1,0 +1,81 @@
+"""Whether a node may serve: the specification's "Availability", and rejoining."""
+
+from __future__ import annotations
+
+from random import Random
+
+from gossip.health import Down
+from gossip.messages import Fail
+from gossip.slots import SLOT_COUNT
+from gossip.testing.town import SETTINGS, Town
+
+
+def test_a_new_cluster_is_up_as_soon_as_all_slots_are_served(town: Town) -> None:
+    a = town.add()
+    assert (a.core.ok, a.core.down) == (False, Down.UNCOVERED)
+    town.order(a, a.core.add_slots, range(SLOT_COUNT - 1))
+    assert not a.core.ok
+    town.order(a, a.core.add_slots, [SLOT_COUNT - 1])
+    assert (a.core.ok, a.core.down) == (True, Down.NOT)
+    assert a.logged("Cluster state changed: ok")
+
+
+def test_without_full_coverage_what_is_there_is_served(town: Town) -> None:
+    """cluster-require-full-coverage no."""
+    a = town.add(SETTINGS.replace(require_full_coverage=False))
+    assert not a.core.ok
+    town.order(a, a.core.add_slots, [1])
+    assert a.core.ok
+
+
+def test_a_failed_owner_leaves_its_slots_uncovered(town: Town) -> None:
+    a, b, c = town.cluster(3)
+    town.say(b, a, Fail(b.header(), c.id))
+    assert (a.core.ok, a.core.down) == (False, Down.UNCOVERED)
+    assert a.logged("Cluster state changed: fail")
+
+
+def test_the_minority_side_stops(town: Town) -> None:
+    """A primary that cannot reach the majority of primaries refuses queries."""
+    a, b, c = town.cluster(3, settings=SETTINGS.replace(require_full_coverage=False))
+    town.isolate(a)
+    town.until(lambda: not a.core.ok, 2_500)
+    assert a.core.down is Down.MINORITY
+    assert b.core.ok
+    assert c.core.ok
+
+
+def test_back_from_a_minority_a_primary_waits_before_it_serves(town: Town) -> None:
+    """The node time-out, between 0.5 and 5 seconds, for news of a fail-over to arrive."""
+    a, _b, _c = town.cluster(3)
+    town.isolate(a)
+    town.until(lambda: a.core.down is Down.MINORITY, 2_500)
+    town.heal()
+    town.until(lambda: a.core.down is not Down.MINORITY, 2_500)
+    assert a.core.down is Down.REJOINING
+    assert 990 <= town.until(lambda: a.core.ok, 6_000) <= 1_010
+
+
+def test_a_restarted_primary_waits_for_two_seconds_and_a_majority(town: Town) -> None:
+    """It may have been replaced while it was away."""
+    a, _b, _c = town.cluster(3)
+    town.kill(a)
+    town.residents.remove(a)
+    a.core.state.me.port -= 1
+    again = town.start(SETTINGS, a.core.state, Random(9))
+    again.core.settings = again.core.settings.replace(port=a.me.port, bus_port=a.me.bus_port)
+    assert again.core.down is Down.REJOINING
+    assert 1_990 <= town.until(lambda: again.core.ok, 6_000) <= 2_010
+
+
+def test_a_restarted_primary_that_reaches_nobody_does_not_serve(town: Town) -> None:
+    """Redis lets it serve after two seconds; it has then heard nothing of the others."""
+    a, b, c = town.cluster(3, settings=SETTINGS.replace(node_timeout_ms=15_000))
+    town.residents.remove(a)
+    town.kill(b)
+    town.kill(c)
+    for member in a.core.state.others():
+        member.link = member.inbound_link = None
+    again = town.start(SETTINGS.replace(node_timeout_ms=15_000), a.core.state, Random(9))
+    town.run(10_000)
+    assert (again.core.ok, again.core.down) == (False, Down.REJOINING)
