@@ -266,7 +266,12 @@ def last_words(log: Path) -> str:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
         lines = []
-    # What servers print on a fatal error ends with the reason; log lines carry it after a mark of their
-    # level.
-    line = lines[-1] if lines else "its log is empty"
-    return next((line.partition(mark)[2] for mark in (" # ", " * ", " - ") if mark in line), line)
+    if not lines:
+        return "its log is empty"
+    # A fatal error in the configuration names the directive on the line before.
+    if len(lines) > 1 and lines[-2].startswith(">>>"):
+        return f"{lines[-2].removeprefix('>>>').strip()}: {lines[-1]}"
+    # Log lines carry the message after a mark of their level.
+    return next(
+        (lines[-1].partition(mark)[2] for mark in (" # ", " * ", " - ") if mark in lines[-1]), lines[-1]
+    )
