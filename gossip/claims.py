@@ -101,7 +101,8 @@ class Claims:
     def compare(self, sender: Member, header: Header) -> None:
         """Hold a heartbeat's claim against what we know: believe the newer, correct the older."""
         stands_for = sender if sender.is_primary else sender.primary
-        if stands_for is None or stands_for.slots == header.slots:
+        doubt = self._ctx.state.unclaimed
+        if stands_for is None or (stands_for.slots == header.slots and not doubt):
             return
         if sender.is_primary:
             self.rebind(sender, header.config_epoch, header.slots)

@@ -8,9 +8,13 @@ import trio
 
 from node.app import Node
 from node.cluster.nodes_file import NodesFileError
+from node.config.config import Config
 from node.config.file import ConfigFileError, load, parse_arguments
+from node.config.table import DAEMONIZE
 from node.log import open_log
+from node.server import banner
 from node.server.listen import ListenError
+from node.server.process import CannotStartError, PidFile, daemonize
 from node.version import REDIS_VERSION, SHOAL_VERSION
 
 USAGE = """\
@@ -44,16 +48,21 @@ def start(argv: list[str]) -> int:
     except ConfigFileError as wrong:
         print(wrong.report(SHOAL_VERSION), file=sys.stderr)
         return 1
+    if startup.config[DAEMONIZE]:
+        daemonize()
+    return serve(startup.config, given=bool(argv))
+
+
+def serve(config: Config, given: bool) -> int:
+    """Runs a node of this configuration; returns the exit status."""
+    log = open_log(config, lambda: "M")
+    banner.say_starting(log, given)
+    pid_file = PidFile(config, log)
     try:
-        node = Node(startup.config)
-    except NodesFileError as refused:
-        open_log(startup.config, lambda: "M").warning(str(refused))
-        return 1
-    try:
-        return trio.run(node.run)
-    except ListenError as failed:
-        node.log.warning(str(failed))
-        node.log.warning(f"Failed listening on port {startup.config.path or 'given'}, aborting.")
+        return trio.run(Node(config).run, pid_file)
+    except (ListenError, CannotStartError, NodesFileError) as failed:
+        pid_file.remove()
+        log.warning(str(failed))
         return 1
 
 

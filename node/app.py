@@ -7,10 +7,8 @@ is requested. What one service needs of another is handed over here as a callabl
 from __future__ import annotations
 
 import gc
-import os
 import random
 import secrets
-import signal
 import socket
 from collections.abc import Mapping
 
@@ -29,19 +27,24 @@ from node.command.spec import DECLARED
 from node.commands import load_all
 from node.config import table as directives
 from node.config.config import Config
+from node.credentials import Credentials
 from node.guards import Guard, Guards
+from node.identity import Identity
 from node.keyspace.changes import Changes
 from node.keyspace.database import Database, Policy
 from node.lifecycle import Lifecycle
 from node.log import open_log
+from node.observe.access import Accesses
 from node.observe.stats import Stats
-from node.server import gates
+from node.server import banner, gates
 from node.server.after import After
 from node.server.cron import Cron
 from node.server.dispatch import Dispatcher
 from node.server.listen import tcp_listeners
 from node.server.loop import Reactor
+from node.server.process import PidFile, ServiceManager, fit_open_files
 from node.server.server import Server
+from node.server.signals import shutdown_signals
 from node.timers import Timers
 
 
@@ -62,7 +65,9 @@ class Node:
         self.reactor = Reactor(self.clock)
         self.timers = Timers(self.clock, self.reactor.settle)
         self.clients = Clients(self.clock, self.guards, self.timers)
-        self.lifecycle = Lifecycle(self.log)
+        self.lifecycle = Lifecycle(self.log, config, self.clients)
+        self.identity = Identity(config)
+        self.credentials = Credentials(config)
         self.after = After(self.changes)
         self.cron = Cron(
             self.clock, self.stats, self.databases, self.policy, self.after.apply_expired, self.reactor.settle
@@ -72,7 +77,9 @@ class Node:
         self.cluster = self._make_cluster(host)
         self.cluster_access = ClusterAccess(config, self.cluster, host, lambda: Guard.LOADING in self.guards)
         self.served = self.cluster.router.served if self.cluster else bytearray(b"\x01" * SLOT_COUNT)
+        self.accesses = Accesses(config, self.clock, self.databases)
         self.table = self._command_table()
+        self.accesses.bind(self.table)
         self.dispatcher = Dispatcher(
             self.table, self.clock, self.changes, self.after, self.guards, self.stats, self.clients.block
         )
@@ -85,6 +92,7 @@ class Node:
             self.clients,
             self.dispatcher,
             self.new_call,
+            self.credentials,
         )
         self.cron.every_second.append(self.server.close_idle)
         self._set_gates()
@@ -108,7 +116,10 @@ class Node:
             self.cluster_access,
             self.clients,
             self.config,
+            self.accesses,
             self.lifecycle,
+            self.identity,
+            self.credentials,
             self.stats,
             self.cron,
             self.log,
@@ -127,47 +138,45 @@ class Node:
 
     def _set_gates(self) -> None:
         self.dispatcher.gates += [
-            gates.authentication,
+            gates.authentication(self.credentials),
             gates.routing(self.cluster.router.route if self.cluster else None),
             gates.conditions(self.guards),
             gates.pausing(self.clients, self.guards),
         ]
 
-    async def run(self) -> int:
-        """Serves until a shutdown is requested; returns the exit status. Raises ListenError."""
+    async def run(self, pid_file: PidFile) -> int:
+        """Serves until a shutdown is requested; returns the exit status.
+
+        Raises ListenError, CannotStartError.
+        """
+        fit_open_files(self.config, self.log)
+        pid_file.write()
+        banner.say_mode(self.log, self.config, self.identity)
+        banner.say_warnings(self.log, self.config)
         self.server.listen()
+        bus_listeners = self._bus_listeners() if self.cluster is not None else []
+        manager = ServiceManager(self.config, self.log)
+        self.log.notice("Server initialized")
         gc.freeze()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.reactor.run)
             nursery.start_soon(self.timers.run)
             nursery.start_soon(self.cron.run)
-            nursery.start_soon(self._watch_signals)
             if self.cluster is not None:
-                nursery.start_soon(self.cluster.run, self._bus_listeners())
-            self._say_ready()
-            await self.lifecycle.wait()
-            for work in self.lifecycle.before_exit:
-                work()
+                nursery.start_soon(self.cluster.run, bus_listeners)
+            banner.say_ready(self.log, self.config)
+            manager.say_ready()
+            with shutdown_signals(self.config, self.lifecycle, self.log):
+                await self.lifecycle.wait()
+            manager.say_stopping()
+            pid_file.remove()
+            self.reactor.settle()
             self.server.stop_listening()
             nursery.cancel_scope.cancel()
-        self.log.notice("Shoal is now ready to exit, bye bye...")
+        self.log.warning("Shoal is now ready to exit, bye bye...")
         return self.lifecycle.exit_status
 
     def _bus_listeners(self) -> list[socket.socket]:
         """Raises ListenError."""
         backlog = self.config[directives.TCP_BACKLOG]
         return tcp_listeners(self.config[directives.BIND], bus_port(self.config), backlog)
-
-    def _say_ready(self) -> None:
-        if self.config[directives.PORT]:
-            self.log.notice("Ready to accept connections tcp")
-        if self.config[directives.UNIXSOCKET]:
-            self.log.notice("Ready to accept connections unix")
-
-    async def _watch_signals(self) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-            async for number in received:
-                name = signal.Signals(number).name
-                if self.lifecycle.is_ending:
-                    os._exit(1)
-                self.lifecycle.request_shutdown(f"Received {name} scheduling shutdown...")

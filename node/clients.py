@@ -17,7 +17,6 @@ from node.command.session import Block, Session
 from node.guards import Guard, Guards
 from node.timers import Timer, Timers
 
-
 POSTPONED = b"postponed"
 """The kind of block of a request that waits for the end of a pause."""
 
@@ -45,6 +44,7 @@ class Clients:
         self.next_ids = count(1)
         self.sessions: dict[int, Session] = {}
         self.on_pause_change: Callable[[], None] = lambda: None
+        self.on_removed: list[Callable[[Session], None]] = []
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self.sessions.values()))
@@ -55,6 +55,8 @@ class Clients:
     def remove(self, session: Session) -> None:
         self.sessions.pop(session.id, None)
         self.end_block(session)
+        for callback in self.on_removed:
+            callback(session)
 
     # Blocking
 

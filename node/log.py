@@ -72,6 +72,11 @@ class Log:
         """Whether debug lines are written: asked before a costly message is made."""
         return self._least == _DEBUG
 
+    @property
+    def verboses(self) -> bool:
+        """Whether verbose lines are written: asked before a message that is not needed otherwise."""
+        return self._least <= _VERBOSE
+
     def debug(self, message: str) -> None:
         """What only a developer wants to know."""
         if self._least <= _DEBUG:

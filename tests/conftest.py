@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-# --- redis-server and free ports
-# ------------------------------------------------------------------------------
+# --- redis-server and free ports ---
 
 _PORTS = itertools.cycle(range(10_000, 22_000, 4))
 _START_DEADLINE_S = 10.0

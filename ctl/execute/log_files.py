@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 import trio
@@ -28,7 +28,7 @@ def tail(path: Path, line_count: int) -> tuple[list[str], int]:
     return lines[-line_count:] if line_count else [], size
 
 
-async def follow(paths: Mapping[str, Path], sizes: dict[str, int]) -> AsyncIterator[tuple[str, str]]:
+async def follow(paths: Mapping[str, Path], sizes: dict[str, int]) -> AsyncGenerator[tuple[str, str], None]:
     """(name, line) for every line written after `sizes`, for ever. One that shrank is read anew."""
     rest = dict.fromkeys(paths, b"")
     while True:

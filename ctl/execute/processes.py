@@ -17,6 +17,7 @@ from pathlib import Path
 import trio
 
 LOOK_EVERY_S = 0.02
+KILL_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ async def terminate(processes: Iterable[Process], *, timeout_s: float, kill: boo
     if waiting and kill:
         for process in waiting:
             send_signal(process, signal.SIGKILL)
-        waiting = await _wait_gone(waiting, timeout_s)
+        waiting = await _wait_gone(waiting, KILL_TIMEOUT_S)
     return waiting
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from random import Random
 
@@ -182,21 +181,30 @@ class Chaos:
         first = self._rng.randrange(len(slots))
         moved = slots[first : first + self._rng.randint(1, 3)]
         self._cluster.note(f"slots {moved} are to move from {source} to {target}")
-        self._order(target, SlotAction.IMPORTING, moved, source)
-        self._order(source, SlotAction.MIGRATING, moved, target)
+        prepared = self._order(target, SlotAction.IMPORTING, moved, source) and self._order(
+            source, SlotAction.MIGRATING, moved, target
+        )
 
         def hand_over() -> None:
-            self._order(target, SlotAction.NODE, moved, target)
-            self._order(source, SlotAction.NODE, moved, target)
+            # The target first, as all tools do: it must claim the slots before the source lets go of them.
+            if self._order(target, SlotAction.NODE, moved, target):
+                self._order(source, SlotAction.NODE, moved, target)
 
-        self._cluster.agenda.after(self._rng.randint(1, self._node_timeout_ms), hand_over)
+        if prepared:
+            self._cluster.agenda.after(self._rng.randint(1, self._node_timeout_ms), hand_over)
 
-    def _order(self, number: int, action: SlotAction, slots: list[int], peer: int) -> None:
-        """CLUSTER SETSLOT at a node, if it runs and agrees."""
+    def _order(self, number: int, action: SlotAction, slots: list[int], peer: int) -> bool:
+        """CLUSTER SETSLOT at a node for some slots; whether it ran, agreed and lived to say so."""
         name = self._cluster.name_of(peer)
         for slot in slots:
             life = self._cluster[number].life
             if life is None or life.paused:
-                return
-            with suppress(ClusterError):
+                return False
+            try:
                 self._cluster.act(number, partial(_set_slot, slot, action, name))
+            except ClusterError as refusal:
+                self._cluster.note(f"{number} refuses {action.value} of {slot}: {refusal}")
+                return False
+            if life.dead:
+                return False
+        return True

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
+from gossip import nodes_conf
 from gossip.core import Core
 from gossip.effects import CloseLink, Effect, Log, OpenLink, Send
 from gossip.member import Member
@@ -194,6 +195,17 @@ class Town:
             self._hang_up(node, link)
         self._deliver()
 
+    def restart(self, node: Resident) -> Resident:
+        """The process dies, and a new one starts from its nodes.conf, on its ports."""
+        self.kill(node)
+        rng = Random(self.now_ms)
+        state = nodes_conf.load(nodes_conf.dump(node.core.state), self.now_ms, rng)
+        host = FakeHost()
+        again = Resident(Core(node.core.settings, state, host, rng, self.now_ms), host)
+        self.residents[self.residents.index(node)] = again
+        self.carry_out(again)
+        return again
+
     def revive(self, node: Resident) -> None:
         """Something listens on the node's port again (with the memory of the one that died)."""
         node.alive = True
@@ -245,7 +257,13 @@ class Town:
         def attempt() -> None:
             if any(frozenset((caller, node)) in self.cuts for node in listeners) or not caller.alive:
                 return
+            if caller.frozen:
+                self._held_back.append(attempt)
+                return
             callee = next((node for node in listeners if node.alive), None)
+            if callee is not None and callee.frozen:
+                self._held_back.append(attempt)
+                return
             if callee is None:
                 caller.core.link_failed(wanted.link, self.now_ms, refused=True)
             else:
@@ -277,7 +295,9 @@ class Town:
         peer.ends.pop(theirs, None)
 
         def notice() -> None:
-            if peer.alive:
+            if peer.frozen:
+                self._held_back.append(notice)
+            elif peer.alive:
                 peer.core.link_closed(theirs, self.now_ms)
                 self.carry_out(peer)
 

@@ -20,6 +20,16 @@ def integer(text: bytes, error: bytes = NOT_INTEGER) -> int:
     return value
 
 
+def int32(text: bytes, error: bytes | None = None) -> int:
+    """An integer of 32 bits. Raises CommandError, with `error` in either case when it is given."""
+    value = integer(text, error or NOT_INTEGER)
+    if not -(1 << 31) <= value < 1 << 31:
+        raise CommandError(
+            error or b"ERR value is out of range, value must between -2147483648 and 2147483647"
+        )
+    return value
+
+
 def bounded(text: bytes, low: int, high: int, error: bytes) -> int:
     """An integer between `low` and `high`. Raises CommandError: `error` when out of bounds."""
     value = integer(text)

@@ -43,6 +43,10 @@ class Call:
         """Records that `key` changed, by the name keyspace notifications give it."""
         self.changes.log.append((kind, event, key, self.db.index))
 
+    def changed_in(self, db: Database, kind: EventClass, event: bytes, key: bytes) -> None:
+        """The same for a key of another database than the session's."""
+        self.changes.log.append((kind, event, key, db.index))
+
     def rewrite(self, *commands: list[bytes]) -> None:
         """Replicas and the AOF are told these commands (none: nothing) in place of the one that runs."""
         index = self.db.index

@@ -37,6 +37,9 @@ class Transport(Protocol):
     def trust(self) -> None:
         """The client has authenticated: the tighter bounds on its requests are lifted."""
 
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        """Calls back once, when nothing waits to be sent any more; never when the connection ends before."""
+
     def output_bytes(self) -> int:
         """How much waits to be sent."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from node.clients import Clients
-from node.command.args import SYNTAX, bounded, integer
+from node.command.args import SYNTAX, int32, integer
 from node.command.call import Call
 from node.command.session import ReplyMode, Session
 from node.command.spec import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, command
@@ -12,7 +11,6 @@ from node.config.table import CLUSTER_ENABLED
 from node.credentials import DEFAULT_USER, Credentials
 from node.errors import CommandError
 from node.identity import Identity
-from node.integers import INT32_MAX, INT32_MIN, parse_integer
 from node.resp.encode import EMPTY_ARRAY, OK, PONG, RESP2, RESP3, bulk, simple
 from node.resp.encode import integer as number
 from node.version import REDIS_VERSION
@@ -61,7 +59,7 @@ def echo(_call: Call, argv: list[bytes]) -> bytes:
 )  # fmt: skip
 def select(config: Config, call: Call, argv: list[bytes]) -> bytes:
     """Changes the selected database."""
-    index = bounded(argv[1], INT32_MIN, INT32_MAX, b"ERR value is out of range")
+    index = int32(argv[1])
     if config[CLUSTER_ENABLED] and index != 0:
         raise CommandError(b"ERR SELECT is not allowed in cluster mode")
     if not 0 <= index < len(call.databases):

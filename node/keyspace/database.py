@@ -29,10 +29,11 @@ Partition = dict[bytes, Value] | SplitDict
 class Policy:
     """What a role lets databases do; one object shared by all databases of a node."""
 
-    __slots__ = ("expires",)
+    __slots__ = ("expires", "obeys")
 
     def __init__(self) -> None:
         self.expires = True  # False on replicas: keys whose time is over are hidden, not removed
+        self.obeys = False  # True while a command of the primary runs: no key's time is over then
 
 
 class Database:
@@ -41,6 +42,7 @@ class Database:
     __slots__ = (
         "_changes",
         "_policy",
+        "accesses",
         "count",
         "deadlines",
         "expired_total",
@@ -54,6 +56,7 @@ class Database:
         self.index = index
         self.slots: list[Partition | None] = [None] * SLOT_COUNT
         self.deadlines = Deadlines()
+        self.accesses: dict[bytes, int] | None = None  # kept by node.observe.access while it is needed
         self.count = 0
         self.hits = 0
         self.misses = 0
@@ -97,7 +100,9 @@ class Database:
         return deadline_ms <= now_ms and self._policy.expires
 
     def _expire(self, key: bytes, slot: int) -> bool:
-        """Called for a key whose time is over; True, since then it is gone or hidden."""
+        """Called for a key whose time is over; whether it is gone or hidden now."""
+        if self._policy.obeys:
+            return False
         if self._policy.expires:
             self.remove(key, slot)
             self.expired_total += 1
@@ -147,6 +152,8 @@ class Database:
             self.count -= 1
             if self.deadlines.at:
                 self.deadlines.discard(key)
+            if self.accesses:
+                self.accesses.pop(key, None)
         return value
 
     def set_deadline(self, key: bytes, deadline_ms: int) -> None:
@@ -161,6 +168,8 @@ class Database:
         self.slots = [None] * SLOT_COUNT
         self.deadlines = Deadlines()
         self.count = 0
+        if self.accesses:
+            self.accesses = {}
 
     def clear_slot(self, slot: int) -> int:
         """Drops every key of a slot in silence; returns how many there were."""
@@ -170,6 +179,9 @@ class Database:
         if self.deadlines.at:
             for key in partition:
                 self.deadlines.discard(key)
+        if self.accesses:
+            for key in partition:
+                self.accesses.pop(key, None)
         self.slots[slot] = None
         self.count -= len(partition)
         return len(partition)
@@ -179,6 +191,7 @@ class Database:
         self.slots, other.slots = other.slots, self.slots
         self.deadlines, other.deadlines = other.deadlines, self.deadlines
         self.count, other.count = other.count, self.count
+        self.accesses, other.accesses = other.accesses, self.accesses
 
     # Walking
 

@@ -120,6 +120,7 @@ class SnapshotChild:
 
     def __init__(self, pid: int, pipe: int) -> None:
         self.pid = pid
+        self._reaped = False
         self._pipe = trio.lowlevel.FdStream(pipe)
         try:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -140,14 +141,16 @@ class SnapshotChild:
             raise SnapshotError(f"exit status {code}")
 
     async def kill(self) -> None:
-        """Ends the process, whatever it is doing."""
-        os.kill(self.pid, signal.SIGKILL)
-        await self._reap()
+        """Ends the process, whatever it is doing; nothing happens when it has ended."""
+        if not self._reaped:
+            os.kill(self.pid, signal.SIGKILL)
+            await self._reap()
 
     async def _reap(self) -> int:
         with trio.CancelScope(shield=True):
             await self._pipe.aclose()
             _, status = await trio.to_thread.run_sync(os.waitpid, self.pid, 0)
+            self._reaped = True
         return status
 
 

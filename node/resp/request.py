@@ -108,7 +108,7 @@ class RequestParser:
         except (hiredis.ProtocolError, TypeError):
             found = []
         self._reader = hiredis.Reader()
-        boundary = _wire_length(found)
+        boundary = wire_length(found)
         if 0 < boundary < len(data) and data[boundary] == 42:
             requests += found
             data = data[boundary:]
@@ -214,7 +214,7 @@ class RequestParser:
         return line_end + 1
 
 
-def _wire_length(requests: list[Request]) -> int:
+def wire_length(requests: list[Request]) -> int:
     """How many bytes these requests take on the wire when every header is canonical; 0 when one is no
     request.
     """

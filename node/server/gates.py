@@ -13,6 +13,7 @@ from node.clients import Clients
 from node.command.registry import Command
 from node.command.session import Block, Session
 from node.command.spec import Flag
+from node.credentials import Credentials
 from node.guards import Guard, Guards
 from node.server.dispatch import Gate
 
@@ -29,10 +30,15 @@ Route = Callable[[Session, Command, int, list[bytes], bool], bytes | None]
 _MAY_WRITE = Flag.WRITE | Flag.MAY_REPLICATE
 
 
-def authentication(session: Session, command: Command, _argv: list[bytes]) -> bytes | None:
-    if session.authenticated or command.flags & Flag.NO_AUTH:
-        return None
-    return NOAUTH
+def authentication(credentials: Credentials) -> Gate:
+    """Lets only those pass that have logged in, where a password is set."""
+
+    def gate(session: Session, command: Command, _argv: list[bytes]) -> bytes | None:
+        if session.authenticated or command.flags & Flag.NO_AUTH or not credentials.required:
+            return None
+        return NOAUTH
+
+    return gate
 
 
 def routing(route: Route | None) -> Gate:

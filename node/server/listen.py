@@ -5,20 +5,32 @@ Source: redis.conf's chapters on bind, protected-mode, maxclients, unixsocket an
 
 from __future__ import annotations
 
+import errno
+import grp
 import os
 import socket
 from collections.abc import Callable
 
-ACCEPTS_PER_TURN = 64
-
 AT_MAX_CLIENTS = b"-ERR max number of clients reached\r\n"
 PROTECTED = (
     b"-DENIED Shoal is running in protected mode because protected mode is enabled and no password is set "
-    b"for the default user. In this mode connections are only accepted from the loopback interface. To connect "
-    b"from other hosts, set a password for the default user, or disable protected mode with 'CONFIG SET "
-    b"protected-mode no' from a loopback connection (or --protected-mode no at the start) if the node cannot "
-    b"be reached from outside networks.\r\n"
+    b"for the default user. In this mode connections are only accepted from the loopback interface. To "
+    b"connect from other hosts, set a password for the default user, or disable protected mode with "
+    b"'CONFIG SET protected-mode no' from a loopback connection (or --protected-mode no at the start) if the "
+    b"node cannot be reached from outside networks.\r\n"
 )
+
+_NO_SUCH_ADDRESS = frozenset(
+    (
+        errno.EADDRNOTAVAIL,
+        errno.ENOPROTOOPT,
+        errno.EPROTONOSUPPORT,
+        errno.ESOCKTNOSUPPORT,
+        errno.EPFNOSUPPORT,
+        errno.EAFNOSUPPORT,
+    )
+)
+_OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE))
 
 
 class ListenError(Exception):
@@ -37,7 +49,7 @@ def tcp_listeners(addresses: tuple[str, ...], port: int, backlog: int) -> list[s
             try:
                 listeners.append(_tcp_listener(written.lstrip("-"), port, backlog))
             except OSError as failed:
-                if not optional:
+                if not (optional and failed.errno in _NO_SUCH_ADDRESS):
                     shown = written if ":" not in written else f"[{written}]"
                     raise ListenError(
                         f"Could not create server TCP listening socket {shown}:{port}: "
@@ -67,13 +79,15 @@ def _tcp_listener(address: str, port: int, backlog: int) -> socket.socket:
     return listener
 
 
-def unix_listener(path: str, mode: int, backlog: int) -> socket.socket:
+def unix_listener(path: str, mode: int, group: str, backlog: int) -> socket.socket:
     """A listening unix socket; a stale file of a former process is replaced. Raises ListenError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if os.path.exists(path):
             os.unlink(path)
         listener.bind(path)
+        if group:
+            os.chown(path, -1, _group_id(group))
         if mode:
             os.chmod(path, mode)
         listener.listen(backlog)
@@ -84,18 +98,49 @@ def unix_listener(path: str, mode: int, backlog: int) -> socket.socket:
     return listener
 
 
-class Listener:
-    """A listening socket as the reactor sees it; `accepted` takes each new connection."""
+def _group_id(name: str) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise OSError(errno.EINVAL, f"there is no group '{name}'") from None
 
-    def __init__(self, listener: socket.socket, accepted: Callable[[socket.socket, str, str], None]) -> None:
+
+class Listener:
+    """A listening socket as the reactor sees it; `accepted` takes each new connection.
+
+    `accepts_per_turn` tells how many are taken in one turn. A descriptor is held in reserve: when the process
+    has no other left, it serves to take a connection and end it, which would otherwise keep the listener
+    ready and the loop busy.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        accepted: Callable[[socket.socket, str, str], None],
+        accepts_per_turn: Callable[[], int],
+        warn: Callable[[str], None],
+    ) -> None:
         self.socket = listener
         self._accepted = accepted
+        self._accepts_per_turn = accepts_per_turn
+        self._warn = warn
+        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        self.socket.close()
+        os.close(self._reserve)
 
     def readable(self) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
+        for _ in range(self._accepts_per_turn()):
             try:
                 client, peer = self.socket.accept()
             except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as failed:
+                if failed.errno not in _OUT_OF_DESCRIPTORS:
+                    raise
+                self._warn(f"Accepting client connection: {failed.strerror}")
+                self._turn_away()
                 return
             client.setblocking(False)
             if self.socket.family == socket.AF_UNIX:
@@ -104,18 +149,24 @@ class Listener:
             else:
                 self._accepted(client, _written(peer), _written(client.getsockname()))
 
+    def _turn_away(self) -> None:
+        os.close(self._reserve)
+        try:
+            self.socket.accept()[0].close()
+        except OSError as failed:
+            self._warn(f"Turning a client away: {failed.strerror}")
+        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
     def writable(self) -> None:
         raise AssertionError("a listening socket is never writable")
+
+    def hung_up(self) -> None:
+        raise AssertionError("a listening socket never hangs up")
 
 
 def _written(address: tuple[str, int]) -> str:
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a peer, as written in CLIENT LIST, is of this machine."""
-    return address.startswith(("127.", "[::1]", "/", "[::ffff:127.")) or address.endswith(":0")
 
 
 def set_tcp_options(client: socket.socket, keepalive_s: int) -> None:

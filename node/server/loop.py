@@ -101,10 +101,12 @@ class Reactor:
 
         To be called by tasks outside the reactor that caused replies or set sessions free.
         """
-        self._go_on()
-        for hook in self.before_flush:
-            hook()
-        self._go_on()
+        while True:
+            self._go_on()
+            for hook in self.before_flush:
+                hook()
+            if not self._resumed:
+                break
         while self._with_output:
             ready, self._with_output = self._with_output, []
             for connection in ready:

@@ -5,16 +5,21 @@ Source: redis.conf's chapters on maxclients, protected-mode, timeout and client 
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 
 from node.clients import Clients
 from node.clock import Clock
 from node.command.call import Call
+from node.command.client_line import client_line
+from node.command.locality import is_local
 from node.command.session import Session
 from node.config import table as directives
 from node.config.config import Config
+from node.config.directive import ConfigError
 from node.config.special import BufferLimit
+from node.credentials import Credentials
 from node.log import Log
 from node.observe.stats import Stats
 from node.resp.request import RequestParser
@@ -24,7 +29,7 @@ from node.server.listen import (
     AT_MAX_CLIENTS,
     PROTECTED,
     Listener,
-    is_loopback,
+    ListenError,
     set_tcp_options,
     tcp_listeners,
     unix_listener,
@@ -45,6 +50,7 @@ class Server:
         clients: Clients,
         dispatcher: Dispatcher,
         new_call: Callable[[], Call],
+        credentials: Credentials,
     ) -> None:
         self._config = config
         self._log = log
@@ -53,35 +59,73 @@ class Server:
         self._reactor = reactor
         self._clients = clients
         self._new_call = new_call
-        self._listeners: list[socket.socket] = []
+        self._credentials = credentials
+        self._tcp: list[Listener] = []
+        self._unix: list[Listener] = []
+        self._bound: tuple[tuple[str, ...], int] = ((), 0)
         self.serve: Serve = dispatcher.serve
-        for directive in (directives.BIND, directives.PORT):
-            config.on_change_of((directive,), self._listen_again)
+        config.on_change_of((directives.BIND, directives.PORT), self._listen_again)
 
     # Listening
 
     def listen(self) -> None:
         """Opens the listening sockets. Raises ListenError when one cannot be had."""
         config = self._config
-        backlog = config[directives.TCP_BACKLOG]
-        self._listeners = []
-        if config[directives.PORT]:
-            self._listeners += tcp_listeners(config[directives.BIND], config[directives.PORT], backlog)
+        self._listen_tcp(config[directives.BIND], config[directives.PORT])
         path = config[directives.UNIXSOCKET]
         if path:
-            self._listeners.append(unix_listener(path, config[directives.UNIXSOCKETPERM], backlog))
-        for listener in self._listeners:
-            self._reactor.add(listener.fileno(), Listener(listener, self._accepted))
+            mode, group = config[directives.UNIXSOCKETPERM], config[directives.UNIXSOCKETGROUP]
+            listener = unix_listener(path, mode, group, config[directives.TCP_BACKLOG])
+            self._unix.append(self._serve_listener(listener))
+        if not self._tcp and not self._unix:
+            raise ListenError("Configured to not listen anywhere, exiting.")
+
+    def _listen_tcp(self, addresses: tuple[str, ...], port: int) -> None:
+        if port:
+            for listener in tcp_listeners(addresses, port, self._config[directives.TCP_BACKLOG]):
+                self._tcp.append(self._serve_listener(listener))
+        self._bound = (addresses, port)
+
+    def _serve_listener(self, listener: socket.socket) -> Listener:
+        config = self._config
+        served = Listener(
+            listener,
+            self._accepted,
+            lambda: config[directives.MAX_NEW_CONNECTIONS_PER_CYCLE],
+            self._log.warning,
+        )
+        self._reactor.add(listener.fileno(), served)
+        return served
 
     def stop_listening(self) -> None:
-        for listener in self._listeners:
-            self._reactor.remove(listener.fileno())
+        """Closes the listening sockets and removes the unix socket's file."""
+        self._close(self._tcp)
+        if self._unix:
+            self._close(self._unix)
+            self._log.notice("Removing the unix socket file.")
+            try:
+                os.unlink(self._config[directives.UNIXSOCKET])
+            except OSError as failed:
+                self._log.warning(f"Error removing the unix socket file: {failed.strerror}")
+
+    def _close(self, listeners: list[Listener]) -> None:
+        for listener in listeners:
+            self._reactor.remove(listener.socket.fileno())
             listener.close()
-        self._listeners.clear()
+        listeners.clear()
 
     def _listen_again(self) -> None:
-        self.stop_listening()
-        self.listen()
+        """After CONFIG SET of bind or port. Raises ConfigError, with the old sockets open again."""
+        before = self._bound
+        self._close(self._tcp)
+        try:
+            self._listen_tcp(self._config[directives.BIND], self._config[directives.PORT])
+        except ListenError as failed:
+            self._log.warning(str(failed))
+            self._listen_tcp(*before)
+            if before[1] != self._config[directives.PORT]:
+                raise ConfigError("Unable to listen on this port. Check server logs.") from None
+            raise ConfigError("Failed to bind to specified addresses.") from None
 
     def _accepted(self, client: socket.socket, address: str, local_address: str) -> None:
         refusal = self._refusal(address)
@@ -94,6 +138,7 @@ class Server:
             client.close()
             return
         self._stats.connections_received += 1
+        self._log.verbose(f"Accepted {address}")
         if client.family != socket.AF_UNIX:
             set_tcp_options(client, self._config[directives.TCP_KEEPALIVE])
         self.connect(client, address, local_address)
@@ -102,8 +147,8 @@ class Server:
         config = self._config
         if len(self._clients.sessions) >= config[directives.MAXCLIENTS]:
             return AT_MAX_CLIENTS
-        protected = config[directives.PROTECTED_MODE] and not config[directives.REQUIREPASS]
-        if protected and not is_loopback(address):
+        protected = config[directives.PROTECTED_MODE] and not self._credentials.required
+        if protected and not is_local(address.encode()):
             return PROTECTED
         return None
 
@@ -118,9 +163,9 @@ class Server:
             address.encode(),
             local_address.encode(),
         )
-        session.authenticated = parser.authenticated = not self._config[directives.REQUIREPASS]
-        session.update_guard()
         connection.session = session
+        parser.authenticated = False
+        self._credentials.begin(session)
         self._clients.add(session)
         self._reactor.add(client.fileno(), connection)
         return connection
@@ -133,15 +178,42 @@ class Server:
     def has_output(self, connection: Connection) -> None:
         self._reactor.has_output(connection)
 
+    def may_go_on(self, connection: Connection) -> None:
+        self._reactor.may_go_on(connection)
+
     def closed(self, connection: Connection, reason: str) -> None:
         session = connection.session
         self._reactor.remove(connection.fd)
         self._clients.remove(session)
-        self._log.debug(f"Client id={session.id} addr={session.address.decode()} closed: {reason}")
+        if self._log.verboses:
+            self._log.verbose(f"Client id={session.id} addr={session.address.decode()} closed: {reason}")
 
-    def count_io(self, input_bytes: int, output_bytes: int) -> None:
-        self._stats.input_bytes += input_bytes
-        self._stats.output_bytes += output_bytes
+    def count_read(self, size: int) -> None:
+        self._stats.reads_processed += 1
+        self._stats.input_bytes += size
+
+    def count_written(self, size: int) -> None:
+        self._stats.writes_processed += 1
+        self._stats.output_bytes += size
+
+    def query_limit_exceeded(self, session: Session) -> None:
+        self._stats.query_buffer_disconnections += 1
+        line = self._line(session)
+        self._log.warning(f"Closing client that reached max query buffer length: {line}")
+
+    def output_limit_exceeded(self, session: Session) -> None:
+        self._stats.output_buffer_disconnections += 1
+        line = self._line(session)
+        self._log.warning(
+            f"Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
+        )
+
+    def protocol_error(self, session: Session, text: str) -> None:
+        if self._log.verboses:
+            self._log.verbose(f"{text} from client: {self._line(session)}")
+
+    def _line(self, session: Session) -> str:
+        return client_line(session, self._clock.now_ms).decode("utf-8", "backslashreplace")
 
     def query_buffer_limit_bytes(self) -> int:
         return self._config[directives.CLIENT_QUERY_BUFFER_LIMIT]

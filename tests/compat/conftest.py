@@ -1,4 +1,4 @@
-"""The differential harness: the same requests to a redis-server and to a node, replies compared byte for byte.
+"""The differential harness: the same requests to a redis-server and a node, replies compared byte for byte.
 
 A script is text, a request a line, words quoted as in a shell; a word in single quotes may hold escapes such
 as '\\x00'. A mark before a request says how far the replies may differ:
@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -61,7 +60,8 @@ def reply_end(data: bytes, start: int) -> int | None:
 class Wire:
     """A client that keeps replies as they came."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, log: Path) -> None:
+        self._log = log
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=REPLY_DEADLINE_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._data = b""
@@ -73,7 +73,8 @@ class Wire:
         """The next reply."""
         while (end := reply_end(self._data, 0) if self._data else None) is None:
             data = self.socket.recv(1 << 20)
-            assert data, f"the server closed the connection; before that: {self._data!r}"
+            if not data:
+                pytest.fail(f"the server closed the connection, sent {self._data!r}\n{self._log.read_text()}")
             self._data += data
         reply, self._data = self._data[:end], self._data[end:]
         return reply
@@ -169,36 +170,53 @@ def _wait_accepting(port: int, process: subprocess.Popen[bytes], log: Path) -> N
             time.sleep(0.02)
 
 
+@dataclass(frozen=True)
+class Servers:
+    """Ports and logs, ours first."""
+
+    ports: list[int]
+    logs: list[Path]
+
+
 @pytest.fixture(scope="session")
-def pair(
+def servers(
     redis_server_path: str, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pair]:
+) -> Iterator[Servers]:
     """One node and one redis-server for all tests of this directory."""
     directory = tmp_path_factory.mktemp("compat")
-    commands = [[sys.executable, "-m", "node"], [redis_server_path]]
+    started = Servers([], [])
     processes: list[subprocess.Popen[bytes]] = []
-    logs: list[IO[bytes]] = []
-    ports = []
     try:
-        for number, command in enumerate(commands):
-            port = free_port()
-            path = directory / f"{number}.log"
-            logs.append(path.open("wb"))
+        for name, command in (("node", [sys.executable, "-m", "node"]), ("redis", [redis_server_path])):
+            port, log = free_port(), directory / f"{name}.log"
             options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
-            process = subprocess.Popen([*command, *options], stdout=logs[-1], stderr=logs[-1])
-            processes.append(process)
-            _wait_accepting(port, process, path)
-            ports.append(port)
-        yield Pair(Wire(ports[0]), Wire(ports[1]))
+            with log.open("wb") as output:
+                processes.append(subprocess.Popen([*command, *options], stdout=output, stderr=output))
+            _wait_accepting(port, processes[-1], log)
+            started.ports.append(port)
+            started.logs.append(log)
+        yield started
     finally:
         for process in processes:
             process.terminate()
         for process in processes:
             process.wait(START_DEADLINE_S)
-        for log in logs:
-            log.close()
+
+
+@pytest.fixture
+def pair(servers: Servers) -> Iterator[Pair]:
+    """Connections to both."""
+    wires = [Wire(port, log) for port, log in zip(servers.ports, servers.logs, strict=True)]
+    yield Pair(*wires)
+    for wire in wires:
+        wire.socket.close()
 
 
 @pytest.fixture
 def run_script(pair: Pair) -> Callable[[str, int], None]:
     return pair.run_script
+
+
+@pytest.fixture
+def run_at_once(pair: Pair) -> Callable[[list[Request], int], None]:
+    return pair.run_at_once

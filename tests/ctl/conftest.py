@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def line_of(spec: NodeSpec, port: int) -> NodeLine:
 
 
 def build(
-    *specs: NodeSpec, edit: Mapping[tuple[str, str], Mapping[str, object]] | None = None
+    *specs: NodeSpec, edit: Mapping[tuple[str, str], Mapping[str, Any]] | None = None
 ) -> ClusterSnapshot:
     """The snapshot of a cluster. `edit[(viewer, seen)]` changes fields of that one line in that one view."""
     lines = {spec.name: line_of(spec, 7000 + number) for number, spec in enumerate(specs)}
@@ -87,15 +88,14 @@ def three_shards() -> list[NodeSpec]:
     ]
 
 
-@dataclass(frozen=True)
 class Builders:
     """What tests of plans and renderers build clusters with."""
 
-    node: type[NodeSpec] = NodeSpec
-    build: Callable[..., ClusterSnapshot] = staticmethod(build)
-    three_shards: Callable[[], list[NodeSpec]] = staticmethod(three_shards)
-    node_id: Callable[[str], str] = staticmethod(node_id)
-    slots: Callable[[str], SlotSet] = staticmethod(slot_set)
+    node = NodeSpec
+    build = staticmethod(build)
+    three_shards = staticmethod(three_shards)
+    node_id = staticmethod(node_id)
+    slots = staticmethod(slot_set)
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ import pytest
 
 from ctl.snapshot import Address, parse_cluster_nodes, parse_info
 
-CLUSTER_NODES = """\
-07c37dfeb235213a872192d90877d0cd55635b91 127.0.0.1:30004@31004,host-4 slave e7d1eecce10fd6bb5eb35b9f99a514335d9ba9ca 0 1426238317239 4 connected
-67ed2db8d677e59ec4a4cefb06858cf2a1a89fa1 127.0.0.1:30002@31002 master - 0 1426238316232 2 connected 5461-10922 [77->-e7d1eecce10fd6bb5eb35b9f99a514335d9ba9ca]
-e7d1eecce10fd6bb5eb35b9f99a514335d9ba9ca :30001@31001 myself,master - 0 0 1 connected 0-5459 5460 [78-<-67ed2db8d677e59ec4a4cefb06858cf2a1a89fa1]
-6ec23923021cf3ffec47632106199cb7f496ce01 :0@0 master,fail,noaddr - 1426238316000 1426238310000 5 disconnected
-824fe116063bc5fcf9f4ffd895bc17aee7731ac3 fd00::7:30006@31006 master,fail? - 0 0 6 connected 10923-16383
+REPLICA, SECOND, FIRST, LOST, SIXTH = (name * 40 for name in "12345")
+CLUSTER_NODES = f"""\
+{REPLICA} 127.0.0.1:30004@31004,host-4 slave {FIRST} 0 1426238317239 4 connected
+{SECOND} 127.0.0.1:30002@31002 master - 0 1426238316232 2 connected 5461-10922 [77->-{FIRST}]
+{FIRST} :30001@31001 myself,master - 0 0 1 connected 0-5459 5460 [78-<-{SECOND}]
+{LOST} :0@0 master,fail,noaddr - 1426238316000 1426238310000 5 disconnected
+{SIXTH} fd00::7:30006@31006 master,fail? - 0 0 6 connected 10923-16383
 """
 
 

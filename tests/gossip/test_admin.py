@@ -1,4 +1,4 @@
-"""The operator's orders: the pages of CLUSTER ADDSLOTS, DELSLOTS, FLUSHSLOTS, SETSLOT, REPLICATE, REPLICAS."""
+"""The operator's orders: CLUSTER ADDSLOTS, DELSLOTS, FLUSHSLOTS, SETSLOT, REPLICATE, REPLICAS, PUBLISH."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def test_flushing_slots_needs_an_empty_database(town: Town) -> None:
 def test_a_slot_moves_from_one_node_to_another(town: Town) -> None:
     """The steps of a live migration, as redis-cli takes them."""
     a, b = town.cluster(2)
-    town.order(b, b.core.set_slot, 0, SlotAction.IMPORTING, a.id)
-    town.order(a, a.core.set_slot, 0, SlotAction.MIGRATING, b.id)
-    assert a.core.state.migrating == {0: a.sees(b)}
-    assert b.core.state.importing == {0: b.sees(a)}
-    town.order(b, b.core.set_slot, 0, SlotAction.NODE, b.id)
-    assert b.core.state.importing == {}
-    assert b.me.config_epoch == 3
-    assert b.logged("configEpoch updated after importing slot 0")
-    assert [ping.type for ping in b.sent(Ping)[-1:]] == [MessageType.PONG]
-    assert 0 in a.sees(b).slots
-    town.order(a, a.core.set_slot, 0, SlotAction.NODE, b.id)
-    assert a.core.state.migrating == {}
+    town.order(a, a.core.set_slot, 9_000, SlotAction.IMPORTING, b.id)
+    town.order(b, b.core.set_slot, 9_000, SlotAction.MIGRATING, a.id)
+    assert b.core.state.migrating == {9_000: b.sees(a)}
+    assert a.core.state.importing == {9_000: a.sees(b)}
+    town.order(a, a.core.set_slot, 9_000, SlotAction.NODE, a.id)
+    assert a.core.state.importing == {}
+    assert a.me.config_epoch == 3
+    assert a.logged("configEpoch updated after importing slot 9000")
+    assert [ping.type for ping in a.sent(Ping)[-1:]] == [MessageType.PONG]
+    assert 9_000 in b.sees(a).slots
+    town.order(b, b.core.set_slot, 9_000, SlotAction.NODE, a.id)
+    assert b.core.state.migrating == {}
 
 
 def test_stable_ends_a_migration(town: Town) -> None:
@@ -91,9 +91,7 @@ def test_setslot_has_preconditions(town: Town) -> None:
 def test_a_slot_with_keys_is_not_given_away(town: Town) -> None:
     a, b = town.cluster(2)
     a.host.keys = {0: 3}
-    with pytest.raises(
-        ClusterError, match="Can't assign hashslot 0 to a different node while I still hold keys"
-    ):
+    with pytest.raises(ClusterError, match="Can't assign hashslot 0"):
         a.core.set_slot(0, SlotAction.NODE, b.id, town.now_ms)
 
 

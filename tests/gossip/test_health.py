@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from gossip.health import Down
 from gossip.messages import Fail
 from gossip.slots import SLOT_COUNT
@@ -58,24 +56,17 @@ def test_back_from_a_minority_a_primary_waits_before_it_serves(town: Town) -> No
 
 def test_a_restarted_primary_waits_for_two_seconds_and_a_majority(town: Town) -> None:
     """It may have been replaced while it was away."""
-    a, _b, _c = town.cluster(3)
-    town.kill(a)
-    town.residents.remove(a)
-    a.core.state.me.port -= 1
-    again = town.start(SETTINGS, a.core.state, Random(9))
-    again.core.settings = again.core.settings.replace(port=a.me.port, bus_port=a.me.bus_port)
-    assert again.core.down is Down.REJOINING
+    a, *_ = town.cluster(3)
+    again = town.restart(a)
+    assert (again.core.ok, again.core.down) == (False, Down.REJOINING)
     assert 1_990 <= town.until(lambda: again.core.ok, 6_000) <= 2_010
 
 
 def test_a_restarted_primary_that_reaches_nobody_does_not_serve(town: Town) -> None:
     """Redis lets it serve after two seconds; it has then heard nothing of the others."""
     a, b, c = town.cluster(3, settings=SETTINGS.replace(node_timeout_ms=15_000))
-    town.residents.remove(a)
     town.kill(b)
     town.kill(c)
-    for member in a.core.state.others():
-        member.link = member.inbound_link = None
-    again = town.start(SETTINGS.replace(node_timeout_ms=15_000), a.core.state, Random(9))
+    again = town.restart(a)
     town.run(10_000)
     assert (again.core.ok, again.core.down) == (False, Down.REJOINING)

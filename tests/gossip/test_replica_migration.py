@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gossip.admin import SlotAction
 from gossip.effects import FollowPrimary
 from gossip.testing.town import SETTINGS, Resident, Town
 
@@ -49,11 +50,12 @@ def test_a_primary_that_never_had_replicas_is_no_orphan(town: Town) -> None:
     nodes = town.cluster(1, 2)
     single = town.add()
     town.join(*nodes[:1], single)
-    town.order(nodes[0], nodes[0].core.del_slots, [0])
     town.order(single, single.core.bump_epoch)
+    town.order(single, single.core.set_slot, 0, SlotAction.IMPORTING, nodes[0].id)
+    town.order(single, single.core.set_slot, 0, SlotAction.NODE, single.id)
     town.run(3_000)
-    town.order(single, single.core.add_slots, [0])
-    for node in (*nodes, single):
+    assert all(node.sees(single).slots for node in nodes)
+    for node in nodes:
         node.sees(single).migrate_to = False
     town.run(10_000)
     assert all(node.me.primary is node.sees(nodes[0]) for node in nodes[1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def test_ranges_follow_each_other_cover_all_and_differ_by_one(count: int) -> Non
     assert len(ranges) == count
     assert ranges[0][0] == 0
     assert ranges[-1][1] == 16383
-    assert all(end + 1 == start for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(end + 1 == start for (_, end), (start, _) in pairwise(ranges))
     sizes = {last - first + 1 for first, last in ranges}
     assert max(sizes) - min(sizes) <= 1
 

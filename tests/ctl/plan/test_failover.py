@@ -61,9 +61,9 @@ def test_what_cannot_be_promoted(clusters: Any) -> None:
     snapshot = clusters.build(*specs)
     with pytest.raises(PlanError, match="no node 9999 in the cluster"):
         plan_failover(snapshot, "9999", "graceful")
-    with pytest.raises(PlanError, match="10.0.0.5:7004 does not answer"):
+    with pytest.raises(PlanError, match=r"10.0.0.5:7004 does not answer"):
         plan_failover(snapshot, "7004", "force")
-    with pytest.raises(PlanError, match="10.0.0.2:7001 has no replica that answers"):
+    with pytest.raises(PlanError, match=r"10.0.0.2:7001 has no replica that answers"):
         plan_failover(snapshot, "7001", "force")
 
 

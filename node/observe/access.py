@@ -1,0 +1,152 @@
+"""When keys were used, or how often: what OBJECT IDLETIME and FREQ tell and LRU and LFU eviction compare.
+
+Noting every access costs time and some 100 bytes a key, so it is done only where it is needed: under a policy
+that names LRU or LFU, and from the first OBJECT IDLETIME on. Until then nothing is noted and commands are not
+slowed: the notes are taken by wrappers around the commands that use keys, which are put in place when
+observation begins and taken away when it ends. Of a key that was not used since observation began, it is only
+known that it has been idle since then (or has the frequency of a new key): an idle time is never too long.
+
+A note is the second of the last access (LRU), or the minute of it with the counter in the low 8 bits (LFU).
+The counter of LFU grows with a probability that falls with its value, and loses one in each `lfu-decay-time`
+minutes. It belongs to the key's database, which forgets it with the key (`Database.accesses`).
+
+Source: https://redis.io/docs/reference/eviction/, "The new LFU mode".
+"""
+
+from __future__ import annotations
+
+import random
+from enum import Enum
+
+from node.clock import Clock
+from node.command.call import Call
+from node.command.registry import Command, Runner, Table
+from node.config.config import Config
+from node.config.table import LFU_DECAY_TIME, LFU_LOG_FACTOR, MAXMEMORY_POLICY
+from node.keyspace.database import Database
+
+_INITIAL = 5
+_MOST = 255
+_LOOKING_ONLY = frozenset(
+    (
+        b"EXISTS", b"TYPE", b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME",
+        b"OBJECT|ENCODING", b"OBJECT|FREQ", b"OBJECT|IDLETIME", b"OBJECT|REFCOUNT",
+    )
+)  # fmt: skip
+
+
+class Observed(Enum):
+    NOTHING = 0
+    TIMES = 1  # LRU
+    FREQUENCIES = 2  # LFU
+
+
+class Accesses:
+    """The observer of one node. `bind` hands it the table of commands before anything is asked."""
+
+    def __init__(
+        self, config: Config, clock: Clock, databases: list[Database], rng: random.Random | None = None
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._databases = databases
+        self._rng = rng or random.Random()
+        self._unwrapped: list[tuple[Command, Runner]] = []
+        self._table: Table | None = None
+        self._since_ms = 0
+        self.observed = Observed.NOTHING
+        config.on_change(MAXMEMORY_POLICY, self._follow_policy)
+
+    def bind(self, table: Table) -> None:
+        self._table = table
+        self._follow_policy(self._config[MAXMEMORY_POLICY])
+
+    def _follow_policy(self, policy: str) -> None:
+        if policy.endswith("lfu"):
+            self._observe(Observed.FREQUENCIES)
+        elif policy.endswith("lru"):
+            self._observe(Observed.TIMES)
+        else:
+            self._observe(Observed.NOTHING)
+
+    def _observe(self, observed: Observed) -> None:
+        if observed is self.observed:
+            return
+        assert self._table is not None, "bind comes first"
+        self.observed = observed
+        self._since_ms = self._clock.now_ms
+        for command, run in self._unwrapped:
+            command.run = run
+        self._unwrapped = []
+        noting = observed is not Observed.NOTHING
+        for database in self._databases:
+            database.accesses = {} if noting else None
+        for command in self._table.walk():
+            if noting and command.has_keys and command.name not in _LOOKING_ONLY:
+                self._unwrapped.append((command, command.run))
+                command.run = self._wrap(command)
+
+    def _wrap(self, command: Command) -> Runner:
+        run, keys_of = command.run, command.keys_of
+        always = command.name == b"TOUCH"  # even of a client that has asked for NO-TOUCH
+        note = self._note
+
+        def observed(call: Call, argv: list[bytes]) -> object:
+            reply = run(call, argv)
+            if always or not call.session.no_touch:
+                try:
+                    positions = keys_of(argv)
+                except ValueError:
+                    return reply
+                for position, _ in positions:
+                    note(call, argv[position])
+            return reply
+
+        return observed
+
+    def _note(self, call: Call, name: bytes) -> None:
+        accesses = call.db.accesses
+        if accesses is None or call.peek(name) is None:
+            return
+        if self.observed is Observed.TIMES:
+            accesses[name] = call.now_ms // 1000
+        else:
+            counter = self._faded(accesses.get(name), call.now_ms)
+            factor = self._config[LFU_LOG_FACTOR]
+            if counter < _MOST and self._rng.random() * (max(counter - _INITIAL, 0) * factor + 1) < 1:
+                counter += 1
+            accesses[name] = call.now_ms // 60_000 << 8 | counter
+
+    def _faded(self, noted: int | None, now_ms: int) -> int:
+        """A counter as it is now."""
+        since, counter = divmod(noted, 256) if noted is not None else (self._since_ms // 60_000, _INITIAL)
+        decay_minutes = self._config[LFU_DECAY_TIME]
+        if not decay_minutes:
+            return counter
+        return max(counter - (now_ms // 60_000 - since) // decay_minutes, 0)
+
+    def idle_s(self, call: Call, name: bytes) -> int | None:
+        """For how long a key has been idle, in seconds; None when frequencies are observed instead."""
+        if self.observed is Observed.FREQUENCIES:
+            return None
+        if self.observed is Observed.NOTHING:
+            self._observe(Observed.TIMES)
+        assert call.db.accesses is not None
+        return max(call.now_ms // 1000 - call.db.accesses.get(name, self._since_ms // 1000), 0)
+
+    def frequency(self, call: Call, name: bytes) -> int | None:
+        """The counter of a key, 0 to 255; None when frequencies are not observed."""
+        if self.observed is not Observed.FREQUENCIES:
+            return None
+        assert call.db.accesses is not None
+        return self._faded(call.db.accesses.get(name), call.now_ms)
+
+    def restore(self, call: Call, name: bytes, idle_s: int | None, frequency: int | None) -> None:
+        """RESTORE's IDLETIME and FREQ; what is not observed is not kept."""
+        accesses = call.db.accesses
+        if accesses is None:
+            return
+        if self.observed is Observed.TIMES and idle_s is not None:
+            accesses[name] = call.now_ms // 1000 - idle_s
+        elif self.observed is Observed.FREQUENCIES and frequency is not None:
+            accesses[name] = call.now_ms // 60_000 << 8 | frequency

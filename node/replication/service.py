@@ -1,0 +1,293 @@
+"""Replication as the rest of a node sees it: the role, whom we follow, who follows us, and how far everyone is.
+
+A node has one stream (`node.replication.stream`) and two sides to it: `primary`, that gives it to replicas, and
+`follower`, that gets it from a primary. A primary makes the stream from the changes it is told of; a replica is
+told of changes too, when it applies its primary's, and listens to none of them, since it passes on what it
+received. So a write to a replica that is not read-only stays on that replica.
+
+Source: https://redis.io/docs/management/replication/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from node.clients import POSTPONED, Clients
+from node.clock import Clock
+from node.command.call import Call
+from node.command.session import Block, Session, Transport
+from node.config import table as directives
+from node.config.config import Config
+from node.errors import CommandError
+from node.guards import Guard, Guards
+from node.keyspace.changes import Changes
+from node.keyspace.database import Database, Policy
+from node.log import Log
+from node.observe.stats import Stats
+from node.persistence.snapshot import Snapshots
+from node.replication.apply import Execute
+from node.replication.follower import Follower
+from node.replication.primary import Primary
+from node.replication.replicas import Replica
+from node.replication.stream import Stream
+from node.resp.encode import error, integer
+
+UNBLOCKED = error(
+    b"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+)
+
+Teller = Callable[[int, list[bytes]], None]
+Task = Callable[[], Awaitable[None]]
+
+
+class Replication:
+    """One per node. `tellers` are those of `node.server.after`; `execute` is the dispatcher's full path, set by
+    the application once there is one. `expected_replicas` may be set to tell how many replicas are known.
+
+    Services hang themselves into `on_role_change`, `on_link_change` (the link to the primary went up or down)
+    and `on_data_replaced` (another data set took the place of ours: every key may have changed).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        log: Log,
+        clock: Clock,
+        stats: Stats,
+        guards: Guards,
+        clients: Clients,
+        databases: list[Database],
+        changes: Changes,
+        policy: Policy,
+        tellers: list[Teller],
+        snapshots: Snapshots,
+        new_call: Callable[[], Call],
+        settle: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._log = log
+        self._clock = clock
+        self._guards = guards
+        self._clients = clients
+        self._policy = policy
+        self._tellers = tellers
+        self._new_call = new_call
+        self._nursery: trio.Nursery | None = None
+        self.execute: Execute = _not_wired
+        self.expected_replicas: Callable[[], int | None] = lambda: None
+        self.on_role_change: list[Callable[[], None]] = []
+        self.on_link_change: list[Callable[[], None]] = []
+        self.on_data_replaced: list[Callable[[], None]] = []
+        self.stream = Stream()
+        self.primary = Primary(
+            config, log, clock, stats, guards, self.stream, snapshots, settle, self._spawn,
+            lambda: self.is_primary, lambda: self.expected_replicas(),
+        )  # fmt: skip
+        self.follower = Follower(
+            config, log, clock, stats, self.stream, databases, changes, policy, self._new_link_session,
+            clients.remove, lambda session, request: self.execute(session, request), self.primary.flush, settle,
+        )  # fmt: skip
+        self.primary.on_backlog = self._choose_teller
+        self.follower.on_link = self._link_changed
+        self.follower.on_replaced = self._data_replaced
+        self.follower.on_new_history = self.primary.drop_replicas
+        clients.on_removed.append(self.primary.closed)
+        config.on_change_of(
+            (directives.REPLICA_READ_ONLY, directives.REPLICA_SERVE_STALE_DATA), self._update_guards
+        )
+
+    # Who we are
+
+    @property
+    def is_primary(self) -> bool:
+        return self.follower.primary is None
+
+    @property
+    def primary_address(self) -> tuple[str, int] | None:
+        """Host and port of the primary; None when we are one."""
+        return self.follower.primary
+
+    @property
+    def link_up(self) -> bool:
+        """Whether a replica is connected to its primary and in step with it."""
+        return self.follower.is_up
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """Those that asked for the stream: address, port, state, ack_offset, lag_s()."""
+        return list(self.primary.replicas)
+
+    def offset(self) -> int:
+        """How much of the stream is in our data: made (a primary) or applied (a replica)."""
+        return self.stream.offset
+
+    def data_age_ms(self, now_ms: int) -> int | None:
+        """A replica's time since it heard of its primary; None while it never finished a synchronisation with
+        it, and for a primary.
+        """
+        return self.follower.data_age_ms(now_ms)
+
+    # Orders
+
+    def follow(self, host: str, port: int) -> bool:
+        """Becomes a replica of another primary, at once; False when it is one of this primary already."""
+        if self.follower.primary == (host, port):
+            return False
+        was_primary = self.is_primary
+        self.primary.flush()
+        if was_primary and self.stream.backlog is not None:
+            self._log.notice(
+                "Before turning into a replica, using my own master parameters to synthesize a cached master: "
+                "I may be able to synchronize with the new master with just a partial transfer."
+            )
+        self.follower.follow((host, port))
+        if was_primary:
+            self._end_blocks()
+        self._role_changed()
+        return True
+
+    def promote(self) -> bool:
+        """Becomes a primary, at once, with the data as they are; False when it is one already.
+
+        The history goes on under a new name, and replicas of the old one may continue.
+        """
+        if self.is_primary:
+            return False
+        self.follower.follow(None)
+        self.primary.flush()
+        self.stream.branch()
+        self._log.notice(
+            f"Setting secondary replication ID to {self.stream.replid2.decode()}, valid up to offset: "
+            f"{self.stream.second_offset}. New replication ID is {self.stream.replid.decode()}"
+        )
+        self.primary.drop_replicas()
+        self.primary.alone_from_now()
+        self._role_changed()
+        return True
+
+    def follow_for(self, host: str, port: int, client: str) -> bool:
+        """REPLICAOF by `client`."""
+        if not self.follow(host, port):
+            self._log.notice(
+                "REPLICAOF would result into synchronization with the master we are already connected with. "
+                "No operation performed."
+            )
+            return False
+        self._log.notice(f"REPLICAOF {host}:{port} enabled (user request from '{client}')")
+        return True
+
+    def stop_following(self, client: str) -> None:
+        """REPLICAOF NO ONE by `client`."""
+        if self.promote():
+            self._log.notice(f"MASTER MODE enabled (user request from '{client}')")
+
+    def hold_offset(self, held: bool) -> None:
+        """While a fail-over compares offsets, a paused primary sends nothing of its own (PING, GETACK)."""
+        self.primary.offset_held = held
+
+    def when_acknowledged(self, offset: int, count: int, callback: Callable[[int], None]) -> Callable[[], None]:
+        """Calls back once, with the number, when `count` replicas have acknowledged `offset`.
+
+        Replicas are asked at once. Returns what forgets it.
+        """
+        waiter = self.primary.acks.wait(offset, count, callback)
+        return waiter.cancel
+
+    # Requests
+
+    def serve(self, session: Session, replid: bytes | None, offset: int) -> None:
+        """PSYNC (with a history's id, or `?`), or SYNC (None): makes a replica of a client.
+
+        The answer goes out at once or when a snapshot is ready. Raises CommandError.
+        """
+        if session.is_replica:
+            return
+        if not self.is_primary and not self.link_up:
+            raise CommandError(b"NOMASTERLINK Can't SYNC while not connected with my master")
+        name = self.primary.replicas.of(session).name
+        self._log.notice(f"Replica {name} asks for synchronization")
+        if replid is None or not self.primary.partial(session, replid, offset):
+            self.primary.full(session, acknowledges=replid is not None)
+
+    def wait(self, session: Session, count: int, deadline_ms: int | None) -> bytes | Block:
+        """WAIT: for `count` acknowledgements of all that was written until now."""
+        offset, acks = self.stream.offset, self.primary.acks
+        have = acks.count(offset)
+        if have >= count:
+            return integer(have)
+        waiter = acks.wait(offset, count, lambda have: self._clients.unblock(session, integer(have)))
+        return Block(b"wait", deadline_ms, lambda: integer(acks.count(offset)), waiter.cancel)
+
+    # Tasks
+
+    async def run(self) -> None:
+        """The task; runs until cancelled."""
+        configured = self._config[directives.REPLICAOF]
+        if configured is not None:
+            self.follow(*configured)
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self.follower.run)
+            while True:
+                await trio.sleep(1)
+                self._clock.update()
+                self.primary.every_second()
+
+    def _spawn(self, task: Task) -> bool:
+        if self._nursery is None:
+            return False
+        self._nursery.start_soon(task)
+        return True
+
+    # What follows from a change
+
+    def _role_changed(self) -> None:
+        self._policy.expires = self.is_primary
+        self._choose_teller()
+        self._update_guards()
+        for callback in self.on_role_change:
+            callback()
+
+    def _choose_teller(self) -> None:
+        tell: Teller = self.stream.feed
+        wanted = self.is_primary and self.stream.backlog is not None
+        if wanted and tell not in self._tellers:
+            self._tellers.append(tell)
+        elif not wanted and tell in self._tellers:
+            self._tellers.remove(tell)
+
+    def _update_guards(self) -> None:
+        config = self._config
+        replica = not self.is_primary
+        self._guards.set(Guard.REPLICA, replica and config[directives.REPLICA_READ_ONLY])
+        stale = replica and not self.link_up and not config[directives.REPLICA_SERVE_STALE_DATA]
+        self._guards.set(Guard.STALE, stale)
+        self.primary.update_guard()
+
+    def _link_changed(self) -> None:
+        self._update_guards()
+        for callback in self.on_link_change:
+            callback()
+
+    def _data_replaced(self) -> None:
+        for callback in self.on_data_replaced:
+            callback()
+
+    def _end_blocks(self) -> None:
+        """Clients that wait for a primary's changes would wait for ever."""
+        for session in self._clients:
+            if session.blocked is not None and session.blocked.kind != POSTPONED:
+                self._clients.unblock(session, UNBLOCKED)
+                session.transport.close(after_output=True)
+
+    def _new_link_session(self, transport: Transport, address: bytes) -> Session:
+        session = Session(next(self._clients.next_ids), self._new_call(), transport, address, b"")
+        session.from_primary = True
+        session.update_guard()
+        self._clients.add(session)
+        return session
+
+
+def _not_wired(_session: Session, _request: list[bytes]) -> bytes | None:
+    raise AssertionError("the application sets execute")

@@ -1,0 +1,85 @@
+"""The program itself: help that is quick, statuses, errors of one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ctl.cli import CLUSTER_VERBS, NODE_VERBS, cli
+
+
+def ctl(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments, env={"SHOAL_DIR": "/nonexistent/shoal"})
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["cluster", "--help"], ["--version"]])
+def test_help_loads_neither_trio_nor_rich_nor_a_verb(arguments: list[str]) -> None:
+    program = (
+        "import sys; from ctl.cli import cli\n"
+        f"try: cli({arguments!r})\n"
+        "finally: print(sorted({'trio', 'rich', 'hiredis'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("verb", CLUSTER_VERBS)
+def test_the_summary_of_a_verb_is_the_first_line_of_its_help(verb: str) -> None:
+    result = ctl("cluster", verb, "--help")
+    assert result.exit_code == 0
+    assert CLUSTER_VERBS[verb] in result.output
+    assert "Exit status:" in result.output
+    assert "--json" in result.output
+
+
+def test_help_lists_every_verb_and_the_statuses() -> None:
+    output = ctl("cluster", "--help").output
+    assert all(verb in output for verb in CLUSTER_VERBS)
+    assert "interrupted by Ctrl-C" in output
+    assert all(verb in ctl("node", "--help").output for verb in NODE_VERBS)
+
+
+@pytest.mark.parametrize("verb", ["status", "nodes", "check", "stop", "start", "destroy", "logs"])
+def test_without_a_cluster_there_is_a_hint(verb: str) -> None:
+    result = ctl("cluster", verb)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[0] == "ctl: no cluster in /nonexistent/shoal"
+    assert "ctl cluster create" in result.stderr
+
+
+def test_an_error_as_json_is_one_document_on_stdout() -> None:
+    result = ctl("cluster", "status", "--json")
+    assert json.loads(result.stdout) == {
+        "error": "no cluster in /nonexistent/shoal",
+        "hint": "`ctl cluster create` makes one; --addr host:port names another, --dir another directory.",
+        "status": 2,
+    }
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("address", ["7000", "host", "host:99999"])
+def test_a_bad_address_is_a_usage_error(address: str) -> None:
+    result = ctl("cluster", "status", "--addr", address)
+    assert result.exit_code == 2
+    assert "is not an address like" in result.stderr
+
+
+def test_an_unknown_verb_is_a_usage_error() -> None:
+    assert ctl("cluster", "frobnicate").exit_code == 2
+
+
+def test_a_server_that_does_not_exist(tmp_path: Path) -> None:
+    result = ctl("cluster", "create", "--server", "no-such-server", "--dir", str(tmp_path / "c"))
+    assert result.exit_code == 2
+    assert "no such program" in result.stderr
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_wildcard_is_no_address_to_tell_others() -> None:
+    assert ctl("cluster", "create", "--host", "0.0.0.0").exit_code == 2
