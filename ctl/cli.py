@@ -11,7 +11,7 @@ from importlib import import_module
 
 import click
 
-from ctl.errors import EXIT_STATUSES
+from ctl.errors import EXIT_INTERRUPTED, EXIT_STATUSES
 
 CLUSTER_VERBS = {
     "create": "Start a local cluster, or join running nodes to one.",
@@ -51,7 +51,19 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(self._verbs.items()))
 
 
+class Program(click.Group):
+    """Ctrl-C before a verb has begun, while its modules load, has the status of any other."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("ctl: interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+
+
 @click.group(
+    cls=Program,
     epilog=EXIT_STATUSES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

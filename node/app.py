@@ -20,7 +20,7 @@ from node.clock import Clock
 from node.cluster.access import ClusterAccess
 from node.cluster.service import Cluster
 from node.cluster.settings import bus_port
-from node.cluster_wiring import DataHost, Replicating, Unreplicated, cluster_hands, key_exists
+from node.cluster_wiring import DataHost, cluster_hands, key_exists
 from node.command.call import Call
 from node.command.registry import Table, freeze
 from node.command.spec import DECLARED
@@ -32,10 +32,17 @@ from node.guards import Guard, Guards
 from node.identity import Identity
 from node.keyspace.changes import Changes
 from node.keyspace.database import Database, Policy
+from node.keyspace.disposal import Disposal
 from node.lifecycle import Lifecycle
 from node.log import open_log
 from node.observe.access import Accesses
+from node.observe.info import Info
+from node.observe.memory import MemoryWatch
+from node.observe.sections import Observed, add_sections
 from node.observe.stats import Stats
+from node.persistence.snapshot import Snapshots
+from node.replication.info import info_lines
+from node.replication.service import Replication
 from node.server import banner, gates
 from node.server.after import After
 from node.server.cron import Cron
@@ -69,10 +76,35 @@ class Node:
         self.identity = Identity(config)
         self.credentials = Credentials(config)
         self.after = After(self.changes)
+        self.disposal = Disposal()
+        self.info = Info()
+        self.memory = MemoryWatch()
         self.cron = Cron(
-            self.clock, self.stats, self.databases, self.policy, self.after.apply_expired, self.reactor.settle
+            self.clock,
+            self.stats,
+            self.databases,
+            self.policy,
+            self.after.apply_expired,
+            self.reactor.settle,
+            self.disposal,
         )
-        self.replication: Replicating = Unreplicated()
+        self.replication = Replication(
+            config,
+            self.log,
+            self.clock,
+            self.stats,
+            self.guards,
+            self.clients,
+            self.databases,
+            self.changes,
+            self.policy,
+            self.disposal,
+            self.after.tellers,
+            Snapshots(self.databases, self.log),
+            self.new_call,
+            self.reactor.settle,
+        )
+        self.reactor.before_flush.append(self.replication.primary.flush)
         host = DataHost(self.databases[0], self.replication)
         self.cluster = self._make_cluster(host)
         self.cluster_access = ClusterAccess(config, self.cluster, host, lambda: Guard.LOADING in self.guards)
@@ -83,6 +115,7 @@ class Node:
         self.dispatcher = Dispatcher(
             self.table, self.clock, self.changes, self.after, self.guards, self.stats, self.clients.block
         )
+        self.replication.execute = self.dispatcher.execute
         self.server = Server(
             config,
             self.log,
@@ -96,13 +129,14 @@ class Node:
         )
         self.cron.every_second.append(self.server.close_idle)
         self._set_gates()
+        self._observe()
 
     def new_call(self) -> Call:
         """The surroundings of a new session's commands."""
         return Call(self.databases, self.changes, self.served, self.clock.now_ms)
 
     def _role_letter(self) -> str:
-        return "M"
+        return "M" if self.replication.is_primary else "S"
 
     def _command_table(self) -> Table:
         load_all()
@@ -114,6 +148,7 @@ class Node:
         return [
             self,
             self.cluster_access,
+            self.replication,
             self.clients,
             self.config,
             self.accesses,
@@ -121,6 +156,9 @@ class Node:
             self.identity,
             self.credentials,
             self.stats,
+            self.info,
+            self.disposal,
+            self.policy,
             self.cron,
             self.log,
         ]
@@ -135,6 +173,25 @@ class Node:
         cluster = Cluster(self.config, self.log, self.clock, self.timers, host, hands, key_exists, rng)
         self.reactor.before_turn.append(cluster.wake)
         return cluster
+
+    def _observe(self) -> None:
+        self.identity.is_replica = lambda: not self.replication.is_primary
+        observed = Observed(
+            self.config,
+            self.identity,
+            self.stats,
+            self.memory,
+            self.databases,
+            self.disposal,
+            self.table,
+            self.clients.__iter__,
+            self.clients.blocked,
+            lambda: Guard.LOADING in self.guards,
+            lambda: self.changes.total,
+        )
+        add_sections(self.info, observed)
+        self.info.add("replication", lambda: info_lines(self.replication, self.config, self.clock.now_ms))
+        self.cron.every_second.append(self.memory.sample)
 
     def _set_gates(self) -> None:
         self.dispatcher.gates += [
@@ -158,10 +215,12 @@ class Node:
         manager = ServiceManager(self.config, self.log)
         self.log.notice("Server initialized")
         gc.freeze()
+        self.memory.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.reactor.run)
             nursery.start_soon(self.timers.run)
             nursery.start_soon(self.cron.run)
+            nursery.start_soon(self.replication.run)
             if self.cluster is not None:
                 nursery.start_soon(self.cluster.run, bus_listeners)
             banner.say_ready(self.log, self.config)

@@ -84,6 +84,10 @@ class Clients:
         if session.blocked is block:
             self.unblock(session, block.timed_out())
 
+    def blocked(self) -> list[Session]:
+        """The sessions in blocking commands; those that a pause holds back are not among them."""
+        return [s for s in self.sessions.values() if s.blocked is not None and s.blocked.kind != POSTPONED]
+
     # Pausing
 
     def pause(self, reason: str, until_ms: int, all_commands: bool) -> None:

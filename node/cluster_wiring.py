@@ -85,19 +85,3 @@ def key_exists(session: Session, key: bytes) -> bool:
     """For routing in a slot on the move."""
     call = session.call
     return call.db.peek(key, key_slot(key), call.now_ms) is not None
-
-
-class Unreplicated:
-    """Stands in until the replication service is there."""
-
-    def follow(self, host: str, port: int) -> None:
-        raise NotImplementedError(f"cannot follow {host}:{port}")
-
-    def promote(self) -> None:
-        pass
-
-    def offset(self) -> int:
-        return 0
-
-    def data_age_ms(self, now_ms: int) -> int | None:
-        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -136,11 +137,32 @@ async def look(where: Target) -> ClusterSnapshot:
 
 
 def run(function: Callable[[], Awaitable[Result]]) -> Result:
-    """The asynchronous part of a verb; exceptions arrive bare, not in groups."""
+    """The asynchronous part of a verb. Exceptions arrive bare, not in groups.
+
+    Ctrl-C cancels `function`, so it takes effect where something waits and never between two lines that
+    belong together. Raises KeyboardInterrupt then, unless `function` makes a CtlError of its cancellation.
+    """
     try:
-        return trio.run(function)
+        return trio.run(_interruptible, function)
     except BaseExceptionGroup as group:
         raise telling(group) from None
+
+
+async def _interruptible(function: Callable[[], Awaitable[Result]]) -> Result:
+    results: list[Result] = []
+    with trio.open_signal_receiver(signal.SIGINT) as interrupts:
+        async with trio.open_nursery() as nursery:
+
+            async def cancel_on_interrupt() -> None:
+                async for _ in interrupts:
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(cancel_on_interrupt)
+            results.append(await function())
+            nursery.cancel_scope.cancel()
+    if not results:
+        raise KeyboardInterrupt
+    return results[0]
 
 
 def confirm(question: str, *, yes: bool, as_json: bool) -> None:

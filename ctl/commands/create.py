@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import trio
 from click.core import ParameterSource
 
 from ctl.commands.common import (
@@ -26,7 +27,7 @@ from ctl.execute.local import server_command
 from ctl.execute.node_conf import parse_options
 from ctl.execute.runner import run as run_plan
 from ctl.plan.create import Layout, plan_create, plan_layout
-from ctl.plan.steps import OnEvent
+from ctl.plan.steps import Event, Note, OnEvent
 from ctl.render import created
 from ctl.render.progress import progress
 from ctl.snapshot import Address, ClusterSnapshot
@@ -99,9 +100,16 @@ def command(
         created.show(snapshot, layout.notes, as_json=as_json)
         return
     spec = _local_spec(replicas=replicas, credentials=credentials, directives=directives, **local_options)
+    notes: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Note):
+            notes.append(event.text)
+        on_event(event)
+
     with progress(quiet=as_json) as on_event:
-        cluster, snapshot = run(lambda: create_local(spec, on_event, timeout_s=timeout))
-    created.show_local(snapshot, cluster.directory, as_json=as_json)
+        cluster, snapshot = run(lambda: create_local(spec, listen, timeout_s=timeout))
+    created.show_local(snapshot, cluster.directory, notes, as_json=as_json)
 
 
 def _local_spec(
@@ -120,6 +128,13 @@ def _local_spec(
         raise UsageError(
             f"--host {host} is no address to tell others", "Give the one that clients connect to."
         )
+    parsed = parse_options(node_option, directives)
+    local_host = host.startswith("127.") or host in ("::1", "localhost")
+    if not local_host and not {"requirepass", "protected-mode"} & {name for name, _ in parsed}:
+        raise UsageError(
+            f"nodes on {host} without a password would be in protected mode and refuse all clients",
+            "Add --node-option requirepass=SECRET, or protected-mode=no to go without.",
+        )
     return LocalSpec(
         directory=directory,
         host=host,
@@ -127,7 +142,7 @@ def _local_spec(
         node_count=nodes,
         replicas=replicas,
         server=server_command(server),
-        directives=tuple(parse_options(node_option, directives)),
+        directives=tuple(parsed),
         credentials=credentials,
     )
 
@@ -153,7 +168,7 @@ async def _join(
     async with Fleet(credentials) as fleet:
         try:
             await run_plan(plan_create(layout), fleet, on_event, timeout_s=timeout_s)
-        except KeyboardInterrupt:
+        except trio.Cancelled:
             raise StoppedByUserError(
                 "interrupted: the nodes run, joined in part",
                 "To start over, send CLUSTER RESET HARD to each of them, then create again.",

@@ -44,7 +44,7 @@ async def create_local(
 ) -> tuple[LocalCluster, ClusterSnapshot]:
     """Starts the nodes and joins them. Raises CtlError.
 
-    Whatever stops it half-way, Ctrl-C too, no process is left running. Ctrl-C removes the files as well;
+    Whatever stops it half-way, no process is left running. Ctrl-C (a cancellation) removes the files as well;
     after an error they stay, for their logs, until `destroy` or the next creation.
     """
     primary_count(spec.node_count, spec.replicas)
@@ -58,21 +58,17 @@ async def create_local(
     credentials = _credentials(spec)
     cluster = local.prepare(spec.directory, spec.host, ports, spec.server, spec.directives, credentials)
     try:
-        with trio.fail_after(timeout_s):
-            return await _start_and_join(cluster, spec.replicas, on_event, timeout_s)
-    except trio.TooSlowError:
-        await _give_up(cluster)
-        raise CtlError(f"the nodes did not answer within {timeout_s:g} s", _logs_hint(cluster)) from None
+        return await _start_and_join(cluster, spec.replicas, on_event, timeout_s)
     except CtlError as error:
         await _give_up(cluster)
-        raise CtlError(
-            error.text, f"{error.hint} {_logs_hint(cluster)}".strip(), status=error.status
-        ) from error
-    except BaseException as error:
+        hint = f"{error.hint} The nodes were stopped." if error.hint else _logs_hint(cluster)
+        raise CtlError(error.text, hint, status=error.status) from error
+    except trio.Cancelled:
         await _give_up(cluster)
         local.remove(cluster)
-        if isinstance(error, KeyboardInterrupt):
-            raise StoppedByUserError("interrupted: the nodes were stopped and their files removed") from error
+        raise StoppedByUserError("interrupted: the nodes were stopped and their files removed") from None
+    except BaseException:
+        await _give_up(cluster)
         raise
 
 
@@ -94,7 +90,10 @@ def _refuse_existing(directory: Path) -> None:
 def _credentials(spec: LocalSpec) -> Credentials:
     """Nodes that are given a password are talked to with it."""
     password = dict(spec.directives).get("requirepass", "")
-    words = shlex.split(password)
+    try:
+        words = shlex.split(password)
+    except ValueError:
+        raise UsageError(f"requirepass {password}: a quote is not closed") from None
     return Credentials(password=words[0]) if words and not spec.credentials.password else spec.credentials
 
 
@@ -106,10 +105,17 @@ async def _start_and_join(
     started = trio.current_time()
     cluster = local.launch(cluster, cluster.nodes)
     async with Fleet(cluster.credentials) as fleet:
-        await local.wait_ready(cluster, cluster.nodes, fleet)
+        try:
+            with trio.fail_after(timeout_s):
+                await local.wait_ready(cluster, cluster.nodes, fleet)
+        except trio.TooSlowError:
+            raise CtlError(f"the nodes do not answer after {timeout_s:g} s") from None
         on_event(StageDone(title, round((trio.current_time() - started) * 1000)))
         nodes = await ask_empty(fleet, cluster.addresses)
-        await run(plan_create(plan_layout(nodes, replicas)), fleet, on_event, timeout_s=timeout_s)
+        layout = plan_layout(nodes, replicas)
+        for note in layout.notes:
+            on_event(Note(note))
+        await run(plan_create(layout), fleet, on_event, timeout_s=started + timeout_s - trio.current_time())
         cluster = replace(cluster, phase="ready")
         local.save(cluster)
         return cluster, await gather_only(fleet, cluster.addresses)

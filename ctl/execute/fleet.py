@@ -80,11 +80,8 @@ async def concurrently(tasks: Iterable[Callable[[], Awaitable[None]]]) -> None:
 
 
 def telling(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one exception of a group to report: Ctrl-C before all, cancellation last."""
+    """The one exception of a group to report: a cancellation only when there is nothing else."""
     leaves = list(_leaves(group))
-    for leaf in leaves:
-        if isinstance(leaf, KeyboardInterrupt):
-            return leaf
     return next((leaf for leaf in leaves if not isinstance(leaf, trio.Cancelled)), leaves[0])
 
 

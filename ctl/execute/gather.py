@@ -76,7 +76,7 @@ async def gather_only(fleet: Fleet, addresses: Iterable[Address], *info_sections
 
 def nobody_answers(unreachable: dict[Address, str]) -> UnreachableError:
     """The error for a cluster of which no node answered, with the hint that its reason calls for."""
-    address, reason = next(iter(unreachable.items()))
+    address, reason = min(unreachable.items())
     reason = _first_sentence(reason)
     if len(unreachable) == 1:
         return UnreachableError(f"{address}: {reason}", hint_for(reason))

@@ -98,7 +98,10 @@ def server_command(text: str | None) -> tuple[str, ...]:
     """The command that starts a node: ours, or `text` with its program found. Raises UsageError."""
     if text is None:
         return OWN_SERVER
-    words = shlex.split(text)
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        raise UsageError(f"--server {text}: a quote is not closed") from None
     program = shutil.which(words[0]) if words else None
     if program is None:
         raise UsageError(f"--server {text!r}: no such program", "Install it, or give its path.")
@@ -140,7 +143,7 @@ def load(directory: Path) -> LocalCluster | None:
 
 
 def save(cluster: LocalCluster) -> None:
-    """Writes the record, whole or not at all, readable by its owner only: it may hold a password."""
+    """Writes the record whole or not at all, for its owner only: it may hold a password. Raises CtlError."""
     record = {
         "format": FORMAT,
         "phase": cluster.phase,
@@ -155,11 +158,14 @@ def save(cluster: LocalCluster) -> None:
     }
     path = cluster.directory / STATE_FILE
     temporary = path.with_suffix(".tmp")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(json.dumps(record, indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(json.dumps(record, indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError as error:
+        raise CtlError(f"cannot write {path}: {error.strerror}") from error
 
 
 def prepare(

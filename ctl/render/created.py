@@ -24,9 +24,9 @@ def show(snapshot: ClusterSnapshot, notes: Sequence[str] = (), *, as_json: bool)
     print_status(stdout(), snapshot)
 
 
-def show_local(snapshot: ClusterSnapshot, directory: Path, *, as_json: bool) -> None:
+def show_local(snapshot: ClusterSnapshot, directory: Path, notes: Sequence[str], *, as_json: bool) -> None:
     if as_json:
-        print(machine.text({**machine.cluster(snapshot), "directory": str(directory), "notes": []}))
+        print(machine.text({**machine.cluster(snapshot), "directory": str(directory), "notes": notes}))
         return
     print_status(stdout(), snapshot)
     address = snapshot.primaries[0].address

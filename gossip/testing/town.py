@@ -1,9 +1,9 @@
 """A few cores in one process, coupled by handing messages over in memory.
 
 `Town` is the smallest adapter there is: no delay, no loss, one clock, effects carried out at once and in
-their order. What it can do to a node is what tests of single rules need: `kill` it (connections refused), `freeze`
-it (connections stay open, nothing is answered), cut pairs of nodes. Long stories with faults are the business
-of `gossip.testing.cluster`.
+their order. What it can do to a node is what tests of single rules need: `kill` it (connections refused),
+`freeze` it (connections stay open, nothing is answered), cut pairs of nodes. Long stories with faults are
+the business of `gossip.testing.cluster`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from gossip.state import ClusterState
 
 
 class NodesFileError(Exception):
-    """The file cannot be used: in use, corrupt, or not to be read or written; the text names it and says why."""
+    """The file cannot be used: in use, corrupt, unreadable or unwritable; the text names it."""
 
 
 class NodesFile:
@@ -54,7 +54,7 @@ class NodesFile:
             ) from wrong
 
     def save(self, state: ClusterState, *, fsync: bool) -> None:
-        """Replaces the file. Raises NodesFileError when the disk refuses; the old version is then still there."""
+        """Replaces the file. Raises NodesFileError when the disk refuses; the old version then remains."""
         temporary = f"{self.path}.{os.getpid()}.tmp"
         descriptor = -1
         try:

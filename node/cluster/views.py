@@ -1,4 +1,4 @@
-"""What CLUSTER's reading subcommands tell: the core's state as plain facts, rendered by node.commands.cluster.
+"""What CLUSTER's reading subcommands tell: the core's state as plain facts for node.commands.cluster.
 
 Source: https://redis.io/commands/cluster-slots/, cluster-shards, cluster-nodes, cluster-info and
 cluster-links.
@@ -32,7 +32,7 @@ _MESSAGE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A node as CLUSTER SLOTS names it: `host` None means "the one you asked"; `metadata` the names besides."""
+    """A node as CLUSTER SLOTS names it: `host` None means "the one you asked"."""
 
     host: str | None
     port: int

@@ -29,9 +29,15 @@ def command_info(command: Command, encoder: Encoder) -> bytes:
             encoder.set([simple(category.encode()) for category in spec.acl_categories()]),
             encoder.set([bulk(tip.encode()) for tip in spec.tips]),
             encoder.set([_key_spec(key, encoder) for key in spec.keys]),
-            encoder.set([command_info(sub, encoder) for sub in (command.subcommands or {}).values()]),
+            _subcommands(command, encoder),
         ]
     )
+
+
+def _subcommands(command: Command, encoder: Encoder) -> bytes:
+    if not command.subcommands:
+        return encoder.set([])
+    return array([command_info(sub, encoder) for sub in command.subcommands.values()])
 
 
 def _key_spec(spec: KeySpec, encoder: Encoder) -> bytes:

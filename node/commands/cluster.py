@@ -47,7 +47,7 @@ _HELP = (
     "RESET [HARD|SOFT]", "    Leave the cluster; HARD also takes a new id and forgets the epochs.",
     "SAVECONFIG", "    Write nodes.conf.",
     "SET-CONFIG-EPOCH <epoch>", "    Give a new node its config epoch.",
-    "SETSLOT <slot> (IMPORTING <node-id>|MIGRATING <node-id>|STABLE|NODE <node-id>)", "    Set a slot's state.",
+    "SETSLOT <slot> (IMPORTING|MIGRATING|NODE <node-id>|STABLE)", "    Set a slot's state.",
     "SHARDS", "    The shards with their slots and nodes.",
     "SLOTS", "    Ranges of slots with the nodes that serve them.",
     "SLOT-STATS (SLOTSRANGE <first> <last>|ORDERBY <metric> [LIMIT <n>] [ASC|DESC])", "    Counters by slot.",

@@ -110,7 +110,8 @@ def failover(access: ClusterAccess, _call: Call, argv: list[bytes]) -> bytes:
 
 @command(
     b"CLUSTER|RESET", arity=-2, group="cluster", since="3.0.0", flags=ADMIN | STALE | NOSCRIPT,
-    complexity="O(N) where N is the number of known nodes. The command may execute a FLUSHALL as a side effect.",
+    complexity="O(N) where N is the number of known nodes. "
+    "The command may execute a FLUSHALL as a side effect.",
     needs=ClusterAccess,
 )  # fmt: skip
 def reset(access: ClusterAccess, _call: Call, argv: list[bytes]) -> bytes:

@@ -22,7 +22,8 @@ MAX_LIMIT = 16384
 
 @command(
     b"CLUSTER|SLOT-STATS", arity=-4, group="cluster", since="8.0.0", flags=LOADING | STALE,
-    complexity="O(N) where N is the total number of slots based on arguments. O(N*log(N)) with ORDERBY subcommand.",
+    complexity="O(N) where N is the total number of slots based on arguments. "
+    "O(N*log(N)) with ORDERBY subcommand.",
     tips=["nondeterministic_output", "request_policy:all_shards"], needs=ClusterAccess,
 )  # fmt: skip
 def slot_stats(access: ClusterAccess, call: Call, argv: list[bytes]) -> bytes:

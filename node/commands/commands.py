@@ -45,9 +45,7 @@ def info(table: Table, call: Call, argv: list[bytes]) -> bytes:
     if len(argv) == 2:
         return command_(table, call, argv)
     found = (table.find(name) for name in argv[2:])
-    return array(
-        [command_info(each, call.reply) if each is not None else call.reply.null_array for each in found]
-    )
+    return array([command_info(each, call.reply) if each is not None else call.reply.null for each in found])
 
 
 @command(

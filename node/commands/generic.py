@@ -5,7 +5,7 @@ keyspace in `scan.py`, OBJECT in `objects.py`, DUMP and RESTORE in `dump.py`.
 from __future__ import annotations
 
 from gossip.slots import key_slot
-from node.command.args import NO_SUCH_KEY, integer, syntax_error
+from node.command.args import NO_SUCH_KEY, int32, syntax_error
 from node.command.call import Call
 from node.command.keyspec import key, keys
 from node.command.spec import (
@@ -146,10 +146,8 @@ def _put(db: Database, name: bytes, value: Value, deadline_ms: int | None) -> No
 
 
 def _database(call: Call, text: bytes) -> Database:
-    index = integer(text)
+    index = int32(text)
     if not 0 <= index < len(call.databases):
-        if not -(1 << 31) <= index < 1 << 31:
-            raise CommandError(b"ERR value is not an integer or out of range")
         raise CommandError(b"ERR DB index is out of range")
     return call.databases[index]
 

@@ -24,7 +24,6 @@ from node.integers import parse_integer
 from node.replication.info import role_reply
 from node.replication.service import Replication
 from node.resp.encode import OK
-from node.resp.encode import integer as integer_reply
 
 _FOLLOW = ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING
 _SYNC = ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI

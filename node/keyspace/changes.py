@@ -25,6 +25,7 @@ class EventClass(IntEnum):
     EVICTED = ord("e")
     NEW = ord("n")
     MISSED = ord("m")
+    DATABASE = 0  # a whole database was emptied or swapped: the key is empty, and nobody is notified
 
 
 Change = tuple[EventClass, bytes, bytes, int]

@@ -27,12 +27,13 @@ Partition = dict[bytes, Value] | SplitDict
 
 
 class Policy:
-    """What a role lets databases do; one object shared by all databases of a node."""
+    """What role and settings let databases do; one object shared by all databases of a node."""
 
-    __slots__ = ("expires", "obeys")
+    __slots__ = ("active_expiry", "expires", "obeys")
 
     def __init__(self) -> None:
         self.expires = True  # False on replicas: keys whose time is over are hidden, not removed
+        self.active_expiry = True  # False after DEBUG SET-ACTIVE-EXPIRE 0: keys expire when they are touched
         self.obeys = False  # True while a command of the primary runs: no key's time is over then
 
 

@@ -1,10 +1,10 @@
 """Snapshots of the whole data set, as RDB: all of it at one moment, while clients go on being served.
 
 Two ways to one cut. *In line*: a small data set is serialised between two commands, within a budget of time
-and bytes. *Forked*: a child process sees memory as it was at the fork and writes it to a pipe; the parent reads
-the pipe at the pace of whoever consumes it, and the pipe's own buffer holds the child back. The child does
-nothing else: it keeps no descriptor but the pipe and the standard ones, collects no garbage (which would copy
-pages), runs no trio and ends with `os._exit`.
+and bytes. *Forked*: a child process sees memory as it was at the fork and writes it to a pipe; the parent
+reads the pipe at the pace of whoever consumes it, and the pipe's own buffer holds the child back. The child
+does nothing else: it keeps no descriptor but the pipe and the standard ones, collects no garbage (which would
+copy pages), runs no trio and ends with `os._exit`.
 
 Measured (Python 3.11, two cores): 0.5 us a small key; a fork takes 4 to 8 ms at a million keys, so up to
 `INLINE_KEYS_MAX` keys stopping for the serialisation is the shorter stop. Strings are not compressed: LZF in
@@ -15,6 +15,7 @@ Source: the RDB format as `node.rdb.file` describes it.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -122,10 +123,8 @@ class SnapshotChild:
         self.pid = pid
         self._reaped = False
         self._pipe = trio.lowlevel.FdStream(pipe)
-        try:
+        with contextlib.suppress(OSError):  # above the user's limit: the pipe keeps its size
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        except OSError:
-            pass  # above the user's limit: the pipe keeps its size, and more pieces are smaller
 
     async def read(self) -> bytes:
         """The next bytes, none at the end: then `finish` tells whether the file is whole."""

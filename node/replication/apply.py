@@ -1,12 +1,12 @@
 """The primary's stream → changes here, in bounded slices, with exact offsets.
 
-The stream is commands in canonical RESP (arrays of bulk strings), so the bytes a command took are known from the
-command. After each slice exactly the bytes of what has been applied are passed on to our own replicas and
-counted; what is still to be applied is in neither. Where the parser stands at a command's boundary the two ways
-of counting must meet; a primary for which they do not is not one whose offsets can be trusted.
+The stream is commands in canonical RESP (arrays of bulk strings), so the bytes a command took are known from
+the command. After each slice exactly the bytes of what has been applied are passed on to our own replicas and
+counted; what is still to be applied is in neither. Where the parser stands at a command's boundary the two
+ways of counting must meet; a primary for which they do not is not one whose offsets can be trusted.
 
-While the stream runs, keys whose time is over are as if it were not (`Policy.obeys`): the primary decides, and
-its commands presume what it had.
+While the stream runs, keys whose time is over are as if it were not (`Policy.obeys`): the primary decides,
+and its commands presume what it had.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The backlog: the last bytes of the replication stream, for replicas that come back after a short absence.
 
-A ring of at most `size_bytes`. It takes memory as it fills, and then overwrites its oldest bytes. Offsets count
-the bytes of the stream from 1, so the byte after offset n is at n + 1.
+A ring of at most `size_bytes`. It takes memory as it fills, and then overwrites its oldest bytes. Offsets
+count the bytes of the stream from 1, so the byte after offset n is at n + 1.
 
 Source: https://redis.io/docs/management/replication/, "How Redis replication works".
 """

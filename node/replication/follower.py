@@ -1,9 +1,9 @@
 """The side of a node that follows a primary: keeps a link to it, and the data as the primary has them.
 
 One task. It connects, introduces itself, asks to go on from where it is, loads a snapshot when that cannot be
-(beside the data that are served: `node.replication.load`), and applies the stream until the link breaks; then it
-begins anew, at once after a link that held, with growing pauses (`BACKOFF_FIRST_S`, doubling) after a failure.
-A second task acknowledges the offset every second, and at once when the primary asks.
+(beside the data that are served: `node.replication.load`), and applies the stream until the link breaks; then
+it begins anew, at once after a link that held, with growing pauses (`BACKOFF_FIRST_S`, doubling) after a
+failure. A second task acknowledges the offset every second, and at once when the primary asks.
 
     CONNECT → CONNECTING → HANDSHAKE → (SYNC →) CONNECTED → CONNECT …
 
@@ -26,12 +26,13 @@ from node.config import table as directives
 from node.config.config import Config
 from node.keyspace.changes import Changes
 from node.keyspace.database import Database, Policy
+from node.keyspace.disposal import Disposal
 from node.log import Log
 from node.observe.stats import Stats
 from node.rdb.errors import RdbError
 from node.replication.apply import Applier, Execute, StreamError
 from node.replication.handshake import Continue, FullResync, Introduction, Refused, ask, greet
-from node.replication.load import SnapshotLoader, let_go
+from node.replication.load import SnapshotLoader
 from node.replication.receive import Receiver
 from node.replication.stream import Stream
 from node.resp.encode import command
@@ -72,6 +73,7 @@ class Follower:
         databases: list[Database],
         changes: Changes,
         policy: Policy,
+        disposal: Disposal,
         new_session: Callable[[Transport, bytes], Session],
         end_session: Callable[[Session], None],
         execute: Execute,
@@ -86,6 +88,7 @@ class Follower:
         self._databases = databases
         self._changes = changes
         self._policy = policy
+        self._disposal = disposal
         self._new_session = new_session
         self._end_session = end_session
         self._execute = execute
@@ -254,7 +257,8 @@ class Follower:
         self._db_index = loader.stream_db
         self.on_replaced()
         self._log.notice(f"MASTER <-> REPLICA sync: Finished with success, {loader.keys_loaded} keys loaded")
-        await let_go(old)
+        for database in old:
+            self._disposal.take(database.slots)
         return rest
 
     def _continue(self, answer: Continue) -> None:

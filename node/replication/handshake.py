@@ -5,7 +5,8 @@
     REPLCONF listening-port n, ip-address a, capa eof capa psync2 → +OK each; errors there are not fatal
     PSYNC id offset → +FULLRESYNC id offset | +CONTINUE [id] | an error
 
-Source: Redis's replication protocol (https://redis.io/docs/management/replication/, PSYNC's and REPLCONF's pages).
+Source: Redis's replication protocol (https://redis.io/docs/management/replication/, PSYNC's and REPLCONF's
+pages).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from node.resp.encode import command
 from node.resp.stream import BufferedStream, TimedOut
 
 LINE_BYTES_MAX = 1024
+_UNPRINTABLE = dict.fromkeys((*range(32), 127), "?")
 _ASKS_FOR_PASSWORD = (b"-NOAUTH", b"-NOPERM", b"-ERR operation not permitted")
 
 
@@ -125,4 +127,4 @@ async def reply_line(stream: BufferedStream, timeout_s: float) -> bytes:
 
 def shown(data: bytes) -> str:
     """A peer's bytes in a log line: bounded, nothing that breaks the line."""
-    return data[:128].decode("ascii", "backslashreplace").translate({n: "?" for n in (*range(32), 127)})
+    return data[:128].decode("ascii", "backslashreplace").translate(_UNPRINTABLE)

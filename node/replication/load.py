@@ -1,10 +1,8 @@
 """A primary's snapshot → databases, while it arrives, beside the data that are served.
 
-The file is read from pieces of any size into fresh databases, in slices of a few milliseconds; when it is whole
-and its checksum right, they take the place of the old ones at once. Clients are served with the old data until
-then, and a synchronisation that fails leaves them as they were. The price is memory for both.
-
-The old data are let go slot by slot, for freeing millions of objects at once would be a long stop.
+The file is read from pieces of any size into fresh databases, in slices of a few milliseconds; when it is
+whole and its checksum right, they take the place of the old ones at once. Clients are served with the old
+data until then, and a synchronisation that fails leaves them as they were. The price is memory for both.
 """
 
 from __future__ import annotations
@@ -47,9 +45,10 @@ class SnapshotLoader:
         """What was fed behind the end of the file."""
         return self._reader.rest
 
-    async def feed(self, data: bytes) -> None:
-        """The next bytes of the file. Raises RdbError."""
+    async def feed(self, data: bytes) -> bool:
+        """The next bytes of the file; True when the end of the file has been read. Raises RdbError."""
         await self._take(self._reader.feed(data))
+        return self._reader.ended
 
     async def close(self) -> None:
         """No more bytes come. Raises RdbError when the file is not whole."""
@@ -94,16 +93,3 @@ class SnapshotLoader:
             old.append(other)
         self._fresh.clear()
         return old
-
-
-async def let_go(databases: list[Database]) -> None:
-    """Frees data sets that nobody uses any more, a slice at a time."""
-    end_s = time.monotonic() + SLICE_S
-    for database in databases:
-        database.deadlines.clear()
-        for slot in range(len(database.slots)):
-            database.slots[slot] = None
-            if time.monotonic() > end_s:
-                await trio.lowlevel.checkpoint()
-                end_s = time.monotonic() + SLICE_S
-        database.clear()

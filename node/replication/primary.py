@@ -1,8 +1,8 @@
 """The side of a node that has replicas: gives each a snapshot and then the stream, and watches over them.
 
 A primary's replicas get what it makes, those of a replica what it passes on; the difference is the stream's
-(`node.replication.stream`), not ours. What a turn fed to the stream leaves at its end (`flush`), in one piece,
-before the replies to the clients that caused it.
+(`node.replication.stream`), not ours. What a turn fed to the stream leaves at its end (`flush`), in one
+piece, before the replies to the clients that caused it.
 
 A replica whose history the backlog still covers goes on from where it was (+CONTINUE). Any other gets
 +FULLRESYNC with the offset of the cut, and a snapshot: in line when the data set is small, else from a forked
@@ -93,7 +93,8 @@ class Primary:
             replica.feed(data)
             if replica.exceeds(limit, self._clock.now_ms):
                 self._log.warning(
-                    f"Replica {replica.name} scheduled to be closed ASAP for overcoming of output buffer limits."
+                    f"Replica {replica.name} scheduled to be closed ASAP for overcoming of output buffer "
+                    "limits."
                 )
                 replica.session.transport.close(after_output=False)
             elif replica.is_streaming:
@@ -135,7 +136,8 @@ class Primary:
             asked = replid.decode("ascii", "backslashreplace")
             if replid == stream.replid2:
                 reason = (
-                    f"Requested offset for second ID was {offset}, but I can reply up to {stream.second_offset}"
+                    f"Requested offset for second ID was {offset}, but I can reply "
+                    f"up to {stream.second_offset}"
                 )
             else:
                 reason = (
@@ -194,7 +196,9 @@ class Primary:
                 replica.session.transport.send(whole)
                 self.finish(replica, starts_on_ack=False)
         elif self._is_time(waiting):
-            disk_less = self._config[directives.REPL_DISKLESS_SYNC] and all(r.understands_eof for r in waiting)
+            disk_less = self._config[directives.REPL_DISKLESS_SYNC] and all(
+                r.understands_eof for r in waiting
+            )
             transfer = Transfer(self, self._snapshots, self._log, self._settle, waiting, disk_less)
             if self._spawn(transfer.run):
                 self._transfer = transfer

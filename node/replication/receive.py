@@ -76,17 +76,19 @@ class Receiver:
         """
         loader = self._loader
         tail = rest = b""
+        ended = False
         while len(rest) < _MARK_BYTES:
             data = await self._read()
             self.bytes_read += len(data)
-            if loader.ended:
+            if ended:
                 rest += data
                 continue
             tail = (tail + data)[-_MARK_BYTES:]
-            await loader.feed(data)
-            if not loader.ended and tail == mark:
+            ended = await loader.feed(data)
+            if not ended and tail == mark:
                 await loader.close()
-            if loader.ended:
+                ended = True
+            if ended:
                 rest = loader.rest
         if rest[:_MARK_BYTES] != mark:
             raise Refused("Replication stream EOF marker is broken")

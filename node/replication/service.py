@@ -1,9 +1,10 @@
-"""Replication as the rest of a node sees it: the role, whom we follow, who follows us, and how far everyone is.
+"""Replication as the rest of a node sees it: the role, whom we follow, who follows us, and how far everyone
+is.
 
-A node has one stream (`node.replication.stream`) and two sides to it: `primary`, that gives it to replicas, and
-`follower`, that gets it from a primary. A primary makes the stream from the changes it is told of; a replica is
-told of changes too, when it applies its primary's, and listens to none of them, since it passes on what it
-received. So a write to a replica that is not read-only stays on that replica.
+A node has one stream (`node.replication.stream`) and two sides to it: `primary`, that gives it to replicas,
+and `follower`, that gets it from a primary. A primary makes the stream from the changes it is told of; a
+replica is told of changes too, when it applies its primary's, and listens to none of them, since it passes on
+what it received. So a write to a replica that is not read-only stays on that replica.
 
 Source: https://redis.io/docs/management/replication/
 """
@@ -24,6 +25,7 @@ from node.errors import CommandError
 from node.guards import Guard, Guards
 from node.keyspace.changes import Changes
 from node.keyspace.database import Database, Policy
+from node.keyspace.disposal import Disposal
 from node.log import Log
 from node.observe.stats import Stats
 from node.persistence.snapshot import Snapshots
@@ -43,8 +45,8 @@ Task = Callable[[], Awaitable[None]]
 
 
 class Replication:
-    """One per node. `tellers` are those of `node.server.after`; `execute` is the dispatcher's full path, set by
-    the application once there is one. `expected_replicas` may be set to tell how many replicas are known.
+    """One per node. `tellers` are those of `node.server.after`; `execute` is the dispatcher's full path, set
+    by the application once there is one. `expected_replicas` may be set to tell how many replicas are known.
 
     Services hang themselves into `on_role_change`, `on_link_change` (the link to the primary went up or down)
     and `on_data_replaced` (another data set took the place of ours: every key may have changed).
@@ -61,6 +63,7 @@ class Replication:
         databases: list[Database],
         changes: Changes,
         policy: Policy,
+        disposal: Disposal,
         tellers: list[Teller],
         snapshots: Snapshots,
         new_call: Callable[[], Call],
@@ -86,8 +89,10 @@ class Replication:
             lambda: self.is_primary, lambda: self.expected_replicas(),
         )  # fmt: skip
         self.follower = Follower(
-            config, log, clock, stats, self.stream, databases, changes, policy, self._new_link_session,
-            clients.remove, lambda session, request: self.execute(session, request), self.primary.flush, settle,
+            config, log, clock, stats, self.stream, databases, changes, policy, disposal,
+            self._new_link_session,
+            clients.remove, lambda session, request: self.execute(session, request), self.primary.flush,
+            settle,
         )  # fmt: skip
         self.primary.on_backlog = self._choose_teller
         self.follower.on_link = self._link_changed
@@ -131,30 +136,29 @@ class Replication:
 
     # Orders
 
-    def follow(self, host: str, port: int) -> bool:
-        """Becomes a replica of another primary, at once; False when it is one of this primary already."""
+    def follow(self, host: str, port: int) -> None:
+        """Becomes a replica of another primary, at once; nothing happens when it is that one's already."""
         if self.follower.primary == (host, port):
-            return False
+            return
         was_primary = self.is_primary
         self.primary.flush()
         if was_primary and self.stream.backlog is not None:
             self._log.notice(
-                "Before turning into a replica, using my own master parameters to synthesize a cached master: "
-                "I may be able to synchronize with the new master with just a partial transfer."
+                "Before turning into a replica, using my own master parameters to synthesize a cached "
+                "master: I may be able to synchronize with the new master with just a partial transfer."
             )
         self.follower.follow((host, port))
         if was_primary:
             self._end_blocks()
         self._role_changed()
-        return True
 
-    def promote(self) -> bool:
-        """Becomes a primary, at once, with the data as they are; False when it is one already.
+    def promote(self) -> None:
+        """Becomes a primary, at once, with the data as they are; nothing happens when it is one.
 
         The history goes on under a new name, and replicas of the old one may continue.
         """
         if self.is_primary:
-            return False
+            return
         self.follower.follow(None)
         self.primary.flush()
         self.stream.branch()
@@ -165,29 +169,32 @@ class Replication:
         self.primary.drop_replicas()
         self.primary.alone_from_now()
         self._role_changed()
-        return True
 
     def follow_for(self, host: str, port: int, client: str) -> bool:
-        """REPLICAOF by `client`."""
-        if not self.follow(host, port):
+        """REPLICAOF by `client`; False when that is whom we follow."""
+        if self.follower.primary == (host, port):
             self._log.notice(
                 "REPLICAOF would result into synchronization with the master we are already connected with. "
                 "No operation performed."
             )
             return False
+        self.follow(host, port)
         self._log.notice(f"REPLICAOF {host}:{port} enabled (user request from '{client}')")
         return True
 
     def stop_following(self, client: str) -> None:
         """REPLICAOF NO ONE by `client`."""
-        if self.promote():
+        if not self.is_primary:
+            self.promote()
             self._log.notice(f"MASTER MODE enabled (user request from '{client}')")
 
     def hold_offset(self, held: bool) -> None:
         """While a fail-over compares offsets, a paused primary sends nothing of its own (PING, GETACK)."""
         self.primary.offset_held = held
 
-    def when_acknowledged(self, offset: int, count: int, callback: Callable[[int], None]) -> Callable[[], None]:
+    def when_acknowledged(
+        self, offset: int, count: int, callback: Callable[[int], None]
+    ) -> Callable[[], None]:
         """Calls back once, with the number, when `count` replicas have acknowledged `offset`.
 
         Replicas are asked at once. Returns what forgets it.

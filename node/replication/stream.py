@@ -1,10 +1,10 @@
 """The replication stream of a node: its history's name, its length, and what is on its way out.
 
-A *replication id* names a history of changes, an *offset* a point in it: two nodes at one id and one offset hold
-the same data. A primary makes the stream (`feed`); a replica passes on its primary's, byte for byte (`relay`),
-so its own replicas count the same offsets. When a replica is promoted, its history branches off: the new one
-gets a new id, and the old id stays valid as the second one, up to the offset where the branch begins, so that
-siblings may continue without a full synchronisation.
+A *replication id* names a history of changes, an *offset* a point in it: two nodes at one id and one offset
+hold the same data. A primary makes the stream (`feed`); a replica passes on its primary's, byte for byte
+(`relay`), so its own replicas count the same offsets. When a replica is promoted, its history branches off:
+the new one gets a new id, and the old id stays valid as the second one, up to the offset where the branch
+begins, so that siblings may continue without a full synchronisation.
 
 What one turn of the loop fed is gathered and taken together (`take`), into the backlog and to the replicas.
 Without a backlog nothing is counted: nobody can ask for it.

@@ -1,8 +1,9 @@
 """A snapshot from a forked child on its way to replicas.
 
-To replicas that know the end mark (capability eof) it goes as it comes: `$EOF:` and 40 random bytes, the file,
-the same bytes again. All get it together, at the pace of the slowest; one that takes nothing for repl-timeout is
-dropped. Otherwise its length has to be told first (`$<length>`): the file is gathered in a temporary file.
+To replicas that know the end mark (capability eof) it goes as it comes: `$EOF:` and 40 random bytes, the
+file, the same bytes again. All get it together, at the pace of the slowest; one that takes nothing for
+repl-timeout is dropped. Otherwise its length has to be told first (`$<length>`): the file is gathered in a
+temporary file.
 
 Source: Redis's replication protocol, "disk-less" and "disk-backed" synchronisation.
 """

@@ -164,7 +164,7 @@ class RequestParser:
         return line_end + 2
 
     def _arguments(self, data: bytes, pos: int) -> int:
-        """Reads arguments of the request in progress; returns the position behind them, -1 when it must wait."""
+        """Reads arguments of the request in progress; returns the position behind, -1 when it must wait."""
         end = len(data)
         while self._args_left:
             if self._bulk_bytes < 0:

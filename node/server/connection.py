@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -21,6 +22,8 @@ from node.resp.request import Request, RequestParser
 
 READ_BYTES = 64 * 1024
 READ_BIG_BYTES = 1024 * 1024
+SEND_BYTES = 128 * 1024
+JOIN_BYTES = 16 * 1024
 _READING = select.EPOLLIN
 _NOT_READING = select.EPOLLRDHUP
 _CLOSED = (ConnectionResetError, BrokenPipeError, TimeoutError, ConnectionAbortedError)
@@ -58,10 +61,12 @@ class Connection:
         "_closing",
         "_host",
         "_mask",
+        "_on_sent",
         "_out",
-        "_out_bytes",
         "_queued",
         "_soft_since_ms",
+        "_unsent",
+        "_unsent_bytes",
         "_waiting",
         "fd",
         "on_close",
@@ -79,7 +84,9 @@ class Connection:
         self._host = host
         self._mask = _READING
         self._out: list[bytes] = []
-        self._out_bytes = 0  # unsent since the last flush
+        self._unsent: deque[bytes] = deque()  # what the socket has not taken, before all of _out
+        self._unsent_bytes = 0
+        self._on_sent: list[Callable[[], None]] = []
         self._queued = False  # whether the reactor knows that there is output
         self._waiting: list[Request] = []
         self._closing = False  # once the output is sent
@@ -140,36 +147,78 @@ class Connection:
         """Sends what is there as far as the socket takes it."""
         self._queued = False
         out = self._out
+        if self._unsent:
+            self._keep(b"".join(out))
+            out.clear()
+            self._send_unsent()
+            return
         if not out or self.fd < 0:
             if self._closing:
                 self.fail("closed after the last reply")
             return
         data = out[0] if len(out) == 1 else b"".join(out)
+        sent = self._send(data)
+        if sent == len(data):
+            out.clear()
+            self._all_sent()
+        elif sent >= 0:
+            out.clear()
+            self._keep(data[sent:])
+            self._set_mask(self._mask | select.EPOLLOUT)
+            self._check_output_limit()
+
+    def _send(self, data: bytes) -> int:
+        """How much the socket took; -1 when the connection is gone."""
         try:
             sent = self.socket.send(data)
         except BlockingIOError:
-            sent = 0
+            return 0
         except _CLOSED as broken:
             self.fail(str(broken))
-            return
+            return -1
         self._host.count_written(sent)
-        if sent == len(data):
-            out.clear()
-            self._out_bytes = 0
-            self._soft_since_ms = 0
-            if self._closing:
-                self.fail("closed after the last reply")
-            elif self._mask & select.EPOLLOUT:
-                self._set_mask(self._mask & ~select.EPOLLOUT)
-            return
-        self._out = [data[sent:]]
-        self._out_bytes = len(data) - sent
-        self._set_mask(self._mask | select.EPOLLOUT)
-        self._check_output_limit()
+        return sent
+
+    def _keep(self, data: bytes) -> None:
+        """Queues what must wait for the socket, in pieces that are neither tiny nor huge: a client that reads
+        slowly must not cost a copy of all that waits each time it reads a little.
+        """
+        unsent = self._unsent
+        self._unsent_bytes += len(data)
+        if unsent and len(unsent[-1]) + len(data) <= JOIN_BYTES:
+            unsent[-1] += data
+        else:
+            unsent.extend([data[at : at + SEND_BYTES] for at in range(0, len(data), SEND_BYTES)])
+
+    def _send_unsent(self) -> None:
+        unsent = self._unsent
+        while unsent:
+            piece = unsent[0]
+            sent = self._send(piece)
+            if sent < 0:
+                return
+            self._unsent_bytes -= sent
+            if sent < len(piece):
+                unsent[0] = piece[sent:]
+                self._check_output_limit()
+                return
+            unsent.popleft()
+        self._all_sent()
+
+    def _all_sent(self) -> None:
+        self._soft_since_ms = 0
+        if self._closing:
+            self.fail("closed after the last reply")
+        elif self._mask & select.EPOLLOUT:
+            self._set_mask(self._mask & ~select.EPOLLOUT)
+        if self._on_sent:
+            callbacks, self._on_sent = self._on_sent, []
+            for callback in callbacks:
+                callback()
 
     def _check_output_limit(self) -> None:
         limit = self._host.output_limit(self.session)
-        size = self._out_bytes
+        size = self._unsent_bytes
         if limit.hard_bytes and size > limit.hard_bytes:
             self._over_output_limit()
         elif limit.soft_bytes and size > limit.soft_bytes:
@@ -200,6 +249,9 @@ class Connection:
         self.fd = -1
         self.socket.close()
         self._out.clear()
+        self._unsent.clear()
+        self._unsent_bytes = 0
+        self._on_sent.clear()
         self._waiting.clear()
         if self.on_close is not None:
             self.on_close()
@@ -210,7 +262,6 @@ class Connection:
         if self.fd < 0:
             return
         self._out.append(data)
-        self._out_bytes += len(data)
         if not self._queued:
             self._queued = True
             self._host.has_output(self)
@@ -244,11 +295,17 @@ class Connection:
     def trust(self) -> None:
         self.parser.authenticated = True
 
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        if self._out or self._unsent:
+            self._on_sent.append(callback)
+        else:
+            callback()
+
     def output_bytes(self) -> int:
-        return sum(map(len, self._out))
+        return self._unsent_bytes + sum(map(len, self._out))
 
     def output_parts(self) -> int:
-        return len(self._out)
+        return len(self._unsent) + len(self._out)
 
     def pending_bytes(self) -> int:
         return self.parser.pending_bytes() + sum(len(a) for request in self._waiting for a in request)

@@ -1,4 +1,4 @@
-"""Background work: expired keys, rates, idle clients.
+"""Background work: expired keys, what is left of emptied databases, rates, idle clients.
 
 A round of active expiry takes at most `EXPIRE_SLICE_S`, and what is left waits for the next round, so a
 million keys that end together delay nobody. When nothing is left the next round is due when the next key is,
@@ -14,6 +14,7 @@ import trio
 
 from node.clock import Clock
 from node.keyspace.database import Database, Policy
+from node.keyspace.disposal import Disposal
 from node.observe.stats import Stats
 
 ROUND_MS = 100
@@ -33,14 +34,15 @@ class Cron:
         policy: Policy,
         apply_expired: Callable[[], None],
         settle: Callable[[], None],
+        disposal: Disposal,
     ) -> None:
+        self._disposal = disposal
         self._clock = clock
         self._stats = stats
         self._databases = databases
         self._policy = policy
         self._apply_expired = apply_expired
         self._settle = settle
-        self.active_expire = True  # DEBUG SET-ACTIVE-EXPIRE
         self.every_100ms: list[Callable[[], None]] = []
         self.every_second: list[Callable[[], None]] = []
 
@@ -50,6 +52,7 @@ class Cron:
         next_round_s = time.monotonic()
         while True:
             more = self.expire(EXPIRE_SLICE_S)
+            more |= self._disposal.work(EXPIRE_SLICE_S)
             if time.monotonic() >= next_round_s:
                 next_round_s += ROUND_MS / 1000
                 rounds += 1
@@ -68,13 +71,13 @@ class Cron:
         now_ms = self._clock.update()
         for database in self._databases:
             due_ms = database.deadlines.next_ms()
-            if due_ms is not None and self._policy.expires and self.active_expire:
+            if due_ms is not None and self._policy.expires and self._policy.active_expiry:
                 wait_s = min(wait_s, max(EXPIRE_PAUSE_MS, due_ms - now_ms) / 1000)
         return wait_s
 
     def expire(self, slice_s: float) -> bool:
         """Removes expired keys for at most `slice_s` seconds; True when some are left."""
-        if not self._policy.expires or not self.active_expire:
+        if not self._policy.expires or not self._policy.active_expiry:
             return False
         now_ms = self._clock.update()
         end_s = time.monotonic() + slice_s

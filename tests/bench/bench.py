@@ -1,8 +1,8 @@
 """One Shoal node beside redis-server, both in cluster mode owning all slots, measured in turns.
 
-`make bench` prints medians of redis-benchmark's rates and of the server's CPU time a command, their ratios, and the
-memory a key takes. Server and client are pinned to a core each when there are two. The machine is shared and noisy,
-so the ratios of one run are what counts; CPU time a command is the steadier of the two.
+`make bench` prints medians of redis-benchmark's rates and of the server's CPU time a command, their ratios,
+and the memory a key takes. Server and client are pinned to a core each when there are two. The machine is
+shared and noisy, so the ratios of one run are what counts; CPU time a command is the steadier of the two.
 
     python tests/bench/bench.py [--rounds 5] [--quick] [--json]
 """
@@ -107,8 +107,8 @@ def measure(server: Server, test: str, depth: int, requests: int, cpu: str | Non
     before_s = server.cpu_s()
     done = subprocess.run(
         [
-            *pinned, "redis-benchmark", "-p", str(server.port), "-t", test, "-P", str(depth), "-n", str(requests),
-            "-c", str(CLIENTS), "-d", str(VALUE_BYTES), "-r", "100000", "--csv",
+            *pinned, "redis-benchmark", "-p", str(server.port), "-t", test, "-P", str(depth),
+            "-n", str(requests), "-c", str(CLIENTS), "-d", str(VALUE_BYTES), "-r", "100000", "--csv",
         ],
         capture_output=True, text=True, check=True,
     )  # fmt: skip

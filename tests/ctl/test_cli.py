@@ -82,4 +82,14 @@ def test_a_server_that_does_not_exist(tmp_path: Path) -> None:
 
 
 def test_a_wildcard_is_no_address_to_tell_others() -> None:
-    assert ctl("cluster", "create", "--host", "0.0.0.0").exit_code == 2
+    result = ctl("cluster", "create", "--host", "0.0.0.0")
+    assert result.exit_code == 2
+    assert "is no address to tell others" in result.stderr
+
+
+def test_nodes_that_others_can_reach_need_a_password_or_a_decision() -> None:
+    result = ctl("cluster", "create", "--host", "192.0.2.1")
+    assert result.exit_code == 2
+    assert "protected mode" in result.stderr
+    result = ctl("cluster", "create", "--host", "192.0.2.1", "--node-option", "protected-mode=no")
+    assert "192.0.2.1 is no address of this machine" in result.stderr

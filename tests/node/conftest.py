@@ -41,7 +41,7 @@ class FakeTransport:
 
 
 class LocalClient:
-    """One session of a node. `raw` gives the reply's bytes (None: no reply), `call` its value; errors are raised."""
+    """One session of a node. `raw` gives the reply's bytes (None: no reply), `call` its value or raises."""
 
     def __init__(self, node: Node) -> None:
         self.node = node

@@ -1,0 +1,185 @@
+"""What replicas and the AOF are told of a command, against the AOF of redis-server 7.0."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import hiredis
+import pytest
+import redis
+
+_CLOCKS_APART_MS = 5000
+
+SCRIPTS = {
+    "set": """
+        SET k v
+        SET k v NX
+        SET k v GET
+        SET k v get XX
+        SET k v KEEPTTL GET
+        SET k v EX 100
+        SET k v PX 100000 GET
+        SET k v EXAT 33177117420 XX
+        SET k v PXAT 33177117420000
+        SETEX k 100 v
+        PSETEX k 100000 v
+        SETNX k v
+        SETNX new v
+        SET k v XX KEEPTTL
+        GETSET k w
+        GETSET none w
+        MSET a 1 b 2
+        MSETNX a 1 z 2
+        MSETNX y 1 z 2
+        """,
+    "get": """
+        SET k v
+        GET k
+        GETEX k
+        GETEX k EX 100
+        GETEX k PX 100000
+        GETEX k EXAT 33177117420
+        GETEX k PXAT 33177117420000
+        GETEX k PERSIST
+        GETEX k PERSIST
+        GETEX k PXAT 1
+        GETEX k EX 100
+        SET k v
+        GETDEL k
+        GETDEL k
+        """,
+    "edit": """
+        INCR n
+        DECRBY n 5
+        INCR n x
+        INCRBYFLOAT n 0.5
+        INCR n
+        EXPIREAT n 33177117420
+        INCRBYFLOAT n 1
+        APPEND s x
+        APPEND s ''
+        SETRANGE s 3 y
+        SETRANGE s 3 ''
+        SETRANGE none 3 ''
+        GETRANGE s 0 1
+        """,
+    "keys": """
+        MSET a 1 b 2 c 3
+        DEL a missing
+        DEL a
+        UNLINK b
+        RENAME c d
+        RENAMENX d d
+        RENAME d d
+        RENAMENX d e
+        COPY e f
+        COPY e f
+        COPY e f REPLACE
+        COPY e f DB 1
+        MOVE e 2
+        MOVE e 2
+        TOUCH f
+        """,
+    "expire": """
+        SET k v
+        EXPIRE k 100
+        EXPIRE k 200 GT
+        EXPIRE k 50 gt
+        EXPIRE missing 50
+        PEXPIRE k 100000
+        EXPIREAT k 33177117420
+        PEXPIREAT k 33177117420000
+        PERSIST k
+        PERSIST k
+        EXPIRE k 100 NX
+        EXPIRE k 0
+        EXPIRE k 0
+        SET k v
+        PEXPIREAT k 1
+        SET k v PXAT 1
+        GET k
+        SET k v PXAT 1
+        INCR k
+        SET k v PXAT 1
+        DEL k
+        SET k v PXAT 1
+        SCAN 0 COUNT 1000
+        """,
+    "restore": """
+        SET k hello
+        RESTORE r 0 {hello}
+        RESTORE r 0 {hello}
+        RESTORE r 100000 {hello} REPLACE
+        RESTORE r 33177117420000 {hello} REPLACE ABSTTL
+        RESTORE r 1 {hello} REPLACE ABSTTL
+        RESTORE r 1 {hello} REPLACE ABSTTL
+        """,
+}
+
+
+class AofTail:
+    """What redis-server has appended since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self.new()
+
+    def new(self) -> list[list[bytes]]:
+        reader = hiredis.Reader()
+        reader.feed(self._file.read())
+        found = []
+        while (command := reader.gets()) is not False:
+            if command[0] not in (b"SELECT", b"MULTI", b"EXEC"):
+                found.append(command)
+        return found
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@pytest.fixture
+def told_by_redis(start_redis) -> Iterator[Callable[[list[bytes]], list[list[bytes]]]]:
+    """Runs a command at redis-server and returns what it has written to its AOF."""
+    options = ["--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes"]
+    server = start_redis(*options)
+    client = redis.Redis(port=server.port)
+    client.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+    tail = AofTail(server.directory / "appendonlydir" / "appendonly.aof.1.incr.aof")
+
+    def run(words: list[bytes]) -> list[list[bytes]]:
+        with suppress(redis.ResponseError):
+            client.execute_command(*words)
+        return tail.new()
+
+    yield run
+    client.close()
+    tail.close()
+
+
+def _same(ours: list[bytes], theirs: list[bytes]) -> bool:
+    if len(ours) != len(theirs) or ours[0].upper() != theirs[0].upper():
+        return False
+    return all(a == b or _same_time(a, b) for a, b in zip(ours[1:], theirs[1:], strict=True))
+
+
+def _same_time(a: bytes, b: bytes) -> bool:
+    """Whether both are the same Unix time in ms, each by its server's clock."""
+    return len(a) == len(b) == 13 and a.isdigit() and b.isdigit() and abs(int(a) - int(b)) < _CLOCKS_APART_MS
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_replicas_are_told_what_redis_server_tells(client, told_by_redis, name):
+    told: list[list[bytes]] = []
+    client.node.after.tellers.append(lambda _db, words: told.append(list(words)))
+    client.call("SET", "k", "hello")
+    payload = client.call("DUMP", "k")
+    client.call("DEL", "k")
+    for line in SCRIPTS[name].strip().splitlines():
+        words = [payload if word == "{hello}" else word.encode() for word in shlex.split(line)]
+        told.clear()
+        client.raw(*words)
+        theirs = told_by_redis(words)
+        assert len(told) == len(theirs) and all(map(_same, told, theirs)), (line, told, theirs)  # noqa: PT018
