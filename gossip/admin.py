@@ -166,6 +166,8 @@ class Admin:
         if not keys:
             state.migrating.pop(slot, None)
         state.assign(SlotSet([slot]), owner)
+        # Once one side has let go of a slot, only the other's disk knows who has it.
+        ctx.save(fsync=True)
         if was_mine and owner is not me and not me.slots and ctx.settings.allow_replica_migration:
             text = f"Configuration change detected. Reconfiguring myself as a replica of {owner.label}"
             ctx.log(LogLevel.NOTICE, text)

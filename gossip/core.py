@@ -362,6 +362,7 @@ class Core:
             case Update():
                 self._claims.updated(message)
             case AuthRequest(header=header):
+                self._candidate.rival_asked(header)
                 self._voter.asked(sender, header)
             case AuthAck(header=header):
                 self._candidate.voted(sender, header)

@@ -2,8 +2,9 @@
 
 The voter's rules (`Voter`). Only a primary with slots votes. It votes once in an epoch, never in one older
 than its current epoch; only for a replica whose primary has failed, or on FORCE_ACK (a manual fail-over);
-once in two node time-outs for replicas of one primary, so that the winner has time to tell; and never for a
-replica whose claim to any slot is older than the owner's stamp. The vote is on disk before it is sent.
+for no second replica of one primary within two node time-outs, so that the winner has time to tell; and
+never for a replica whose claim to any slot is older than the owner's stamp. The vote is on disk before it
+is sent.
 
 The candidate's way (`Candidate`):
 
@@ -11,16 +12,22 @@ The candidate's way (`Candidate`):
                                                                                   │ majority  │ time-out
                                                                                promoted     again later
 
-Rank is the number of sibling replicas that are alive and have processed more of the stream, or as much with a
-smaller id: so ranks differ, and two replicas do not split the votes. Rank 0 asks at once, rank k after
-k * RANK_DELAY_MS, ample time for a better one to be elected and tell.
+Rank is the number of sibling replicas that are alive and have processed more of the stream, or as much with
+a smaller id: so ranks differ, and two replicas do not split the votes. The best asks at once, the one ranked
+k after k * RANK_DELAY_MS, ample time for a better one to be elected and tell. When several primaries have
+failed together, their replicas' elections would collide in one epoch, in which each voter votes once. So
+they take turns by their primaries' ids, SHARD_DELAY_MS apart.
 
 Where Redis waits half a second and a random while before anybody asks, we wait for nothing that need not be
 waited for. What its delay is for, we do as follows:
-- so that the offsets are known: a candidate with living siblings pings them when its primary fails and waits
-  for their answers, at most OFFSETS_WAIT_MS; the primary is dead, so the offsets stand still;
+- so that the offsets are known: a candidate with living siblings pings them when its primary fails and
+  waits for their answers, at most OFFSETS_WAIT_MS; the primary is dead, so the offsets stand still;
 - so that the FAIL has reached the voters: the candidate sends it again right before its request, on the same
-  link, which keeps order. A voter would ignore a request for a primary it still thinks well.
+  link, which keeps order. A voter would ignore a request for a primary it still thinks well;
+- so that elections do not collide: the turns above. Should two meet in one epoch all the same, each hears
+  the other's request, and asks anew in a new epoch after COLLISION_WAIT_MS. A voter may vote again for the
+  candidate it chose before (redis-server would not, for two node time-outs); votes given in any of the epochs
+  we asked in count for that epoch.
 
 An attempt that has no majority after max(2 * node time-out, 2000) ms is over, and the next one starts after
 twice that. A replica that never had its primary's data, or has been cut off from it for longer than
@@ -43,6 +50,8 @@ from gossip.messages import NO_FLAGS, AuthAck, AuthRequest, Fail, Header, Messag
 from gossip.speaker import Speaker
 
 RANK_DELAY_MS = 500
+SHARD_DELAY_MS = 100
+COLLISION_WAIT_MS = 200
 OFFSETS_WAIT_MS = 200
 VOTE_PAUSE_TIMEOUTS = 2
 RELOG_MS = 10_000
@@ -67,6 +76,7 @@ class Voter:
         assert candidate.primary is not None
         ctx.state.last_vote_epoch = ctx.state.current_epoch
         candidate.primary.voted_ms = ctx.now_ms
+        candidate.primary.voted_for = candidate.node_id
         ctx.save(fsync=True)
         self._speaker.send(candidate.link, AuthAck(self._speaker.header()))
         text = f"Failover auth granted to {candidate.label} for epoch {ctx.state.current_epoch}"
@@ -89,7 +99,7 @@ class Voter:
             return "its master is up"
         pause_ms = VOTE_PAUSE_TIMEOUTS * ctx.settings.node_timeout_ms
         left_ms = primary.voted_ms + pause_ms - ctx.now_ms
-        if left_ms > 0:
+        if left_ms > 0 and candidate.node_id != primary.voted_for:
             return f"can't vote about this master before {left_ms} milliseconds"
         for owner, part in ctx.state.owners_of(header.slots - ctx.state.unclaimed):
             if owner.config_epoch > header.config_epoch:
@@ -102,8 +112,9 @@ class Voter:
 class Attempt:
     """One try to take `primary`'s place.
 
-    `ask_ms` is when votes are asked for, an estimate while `awaited`, the siblings whose offsets are still to
-    come, is not empty. `epoch` is 0 until then.
+    `ask_ms` is when votes are asked for (again), an estimate while `awaited`, the siblings whose offsets are
+    still to come, is not empty. `epoch` is the one we asked in last, 0 before, and `votes` are those of every
+    epoch we asked in. `retry_ms` is when to ask anew after a collision, 0 if there was none.
     """
 
     primary: Member
@@ -111,7 +122,12 @@ class Attempt:
     awaited: list[Member] = field(default_factory=list)
     rank: int = 0
     epoch: int = 0
-    votes: set[NodeId] = field(default_factory=set)
+    retry_ms: int = 0
+    votes: dict[int, set[NodeId]] = field(default_factory=dict)
+
+    def most_votes(self) -> tuple[int, int]:
+        """The most votes of any epoch, and that epoch."""
+        return max(((len(voters), epoch) for epoch, voters in self.votes.items()), default=(0, 0))
 
 
 class Candidate:
@@ -133,8 +149,15 @@ class Candidate:
     def voted(self, voter: Member, header: Header) -> None:
         """An AUTH ACK came."""
         attempt = self._attempt
-        if attempt is not None and attempt.epoch and voter.votes and header.current_epoch >= attempt.epoch:
-            attempt.votes.add(voter.node_id)
+        if attempt is not None and voter.votes and header.current_epoch in attempt.votes:
+            attempt.votes[header.current_epoch].add(voter.node_id)
+
+    def rival_asked(self, header: Header) -> None:
+        """Another replica asks for votes: in our epoch, only one of us can win, and maybe none."""
+        attempt = self._attempt
+        if attempt is not None and attempt.epoch == header.current_epoch and not attempt.retry_ms:
+            turn_ms = self._failed_before(attempt.primary) * SHARD_DELAY_MS
+            attempt.retry_ms = self._ctx.now_ms + COLLISION_WAIT_MS + turn_ms
 
     def proceed(self) -> None:
         """Take whatever step is due; called after every input while we are a replica."""
@@ -211,11 +234,22 @@ class Candidate:
         attempt.awaited.clear()
         attempt.rank = 0 if manual else self._rank()
         delay_ms = attempt.rank * RANK_DELAY_MS
+        if not manual:
+            delay_ms += self._failed_before(attempt.primary) * SHARD_DELAY_MS
         attempt.ask_ms = ctx.now_ms + delay_ms
         ctx.log(
             LogLevel.NOTICE,
             f"Start of election delayed for {delay_ms} milliseconds"
             f" (rank #{attempt.rank}, offset {ctx.host.offset()}).",
+        )
+
+    def _failed_before(self, primary: Member) -> int:
+        """How many other primaries are to be replaced before ours."""
+        return sum(
+            other.failed
+            and other.node_id < primary.node_id
+            and any(not r.unreachable for r in other.replicas)
+            for other in self._ctx.state.voters()
         )
 
     def _rank(self) -> int:
@@ -239,11 +273,13 @@ class Candidate:
         elif ctx.now_ms - attempt.ask_ms > self._timeout_ms:
             self._hindered("Failover attempt expired.")
             ctx.timers.by(Duty.ELECTION, attempt.ask_ms + 2 * self._timeout_ms + 1)
-        elif len(attempt.votes) >= ctx.state.quorum:
-            self._win(attempt)
+        elif attempt.most_votes()[0] >= ctx.state.quorum:
+            self._win(attempt.most_votes()[1])
+        elif attempt.retry_ms and ctx.now_ms >= attempt.retry_ms:
+            self._ask(attempt, manual=manual)
         else:
             self._hindered("Waiting for votes, but majority still not reached.")
-            ctx.timers.by(Duty.ELECTION, attempt.ask_ms + self._timeout_ms + 1)
+            ctx.timers.by(Duty.ELECTION, attempt.retry_ms or attempt.ask_ms + self._timeout_ms + 1)
 
     def _demote(self, attempt: Attempt) -> None:
         """A sibling has turned out to be ahead of us while we wait."""
@@ -258,6 +294,8 @@ class Candidate:
     def _ask(self, attempt: Attempt, *, manual: bool) -> None:
         ctx = self._ctx
         attempt.epoch = self._epochs.next()
+        attempt.votes[attempt.epoch] = set()
+        attempt.retry_ms = 0
         ctx.log(LogLevel.NOTICE, f"Starting a failover election for epoch {attempt.epoch}.")
         if attempt.primary.failed:
             self._speaker.broadcast(Fail(self._speaker.header(), attempt.primary.node_id))
@@ -265,12 +303,12 @@ class Candidate:
         self._speaker.broadcast(AuthRequest(self._speaker.header(flags)))
         ctx.timers.by(Duty.ELECTION, attempt.ask_ms + self._timeout_ms + 1)
 
-    def _win(self, attempt: Attempt) -> None:
+    def _win(self, epoch: int) -> None:
         ctx = self._ctx
         ctx.log(LogLevel.NOTICE, "Failover election won: I'm the new master.")
-        if ctx.me.config_epoch < attempt.epoch:
-            ctx.me.config_epoch = attempt.epoch
-            ctx.log(LogLevel.NOTICE, f"configEpoch set to {attempt.epoch} after successful failover")
+        if ctx.me.config_epoch < epoch:
+            ctx.me.config_epoch = epoch
+            ctx.log(LogLevel.NOTICE, f"configEpoch set to {epoch} after successful failover")
         self.reset()
         self._roles.promote()
 
@@ -288,6 +326,6 @@ class Candidate:
         ctx.log(LogLevel.NOTICE, f"Currently unable to failover: {why}")
         attempt = self._attempt
         if attempt is not None and attempt.epoch:
-            quorum, count = ctx.state.quorum, len(attempt.votes)
+            quorum, (count, _) = ctx.state.quorum, attempt.most_votes()
             text = f"Needed quorum: {quorum}. Number of votes received so far: {count}"
             ctx.log(LogLevel.NOTICE, text)

@@ -86,6 +86,7 @@ class Member:
     refused_since_ms: int = 0
     reached: bool = False
     voted_ms: int = 0
+    voted_for: NodeId = ""
     orphaned_ms: int = 0
     offset: int = 0
     offset_ms: int = 0

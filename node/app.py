@@ -115,7 +115,7 @@ class Node:
         self.dispatcher = Dispatcher(
             self.table, self.clock, self.changes, self.after, self.guards, self.stats, self.clients.block
         )
-        self.replication.execute = self.dispatcher.execute
+        self.replication.dispatcher = self.dispatcher
         self.server = Server(
             config,
             self.log,

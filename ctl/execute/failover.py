@@ -24,6 +24,8 @@ PROBE_EVERY_S = 0.002
 PROBE_TTL_S = 60
 PROBE_START_S = 1.0
 INTRODUCE_S = 3.0
+# A node says OK to CLUSTER FAILOVER, and gives up in silence after five seconds.
+ASK_AGAIN_S = 6.0
 LOOK_EVERY_S = 0.02
 
 
@@ -167,10 +169,12 @@ async def _promote(
         with trio.move_on_after(PROBE_START_S):
             await probe.wrote_since(0)
     started = probe.begin()
-    await _send(fleet, replica, *failover.command)
     progress(f"{replica} is not a primary yet")
-    while not await _is_primary(fleet, replica):
-        await trio.sleep(LOOK_EVERY_S)
+    while True:
+        await _send(fleet, replica, *failover.command)
+        with trio.move_on_after(ASK_AGAIN_S):
+            await _until_primary(fleet, replica)
+            break
     promoted = trio.current_time()
     while unmet := unsettled(failover, await gather_only(fleet, observers, "replication")):
         progress(unmet)
@@ -227,9 +231,12 @@ async def _send(fleet: Fleet, node: Address, *words: str) -> None:
         raise UnreachableError(str(error)) from error
 
 
-async def _is_primary(fleet: Fleet, address: Address) -> bool:
-    try:
-        reply = await fleet.call(address, "ROLE")
-    except LinkError as error:
-        raise UnreachableError(str(error)) from error
-    return isinstance(reply, list) and reply[0] == b"master"
+async def _until_primary(fleet: Fleet, address: Address) -> None:
+    while True:
+        try:
+            reply = await fleet.call(address, "ROLE")
+        except LinkError as error:
+            raise UnreachableError(str(error)) from error
+        if isinstance(reply, list) and reply[0] == b"master":
+            return
+        await trio.sleep(LOOK_EVERY_S)

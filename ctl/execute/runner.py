@@ -53,9 +53,7 @@ async def run(plan: Plan, fleet: Fleet, on_event: OnEvent, *, timeout_s: float) 
                     partial(_run_in_order, steps, fleet, note) for steps in _by_node(stage.steps)
                 )
         except trio.TooSlowError:
-            text = f"not done after {timeout_s:.3g} s, at: {stage.title}" + (
-                f" ({missing})" if missing else ""
-            )
+            text = f"not done in time, at: {stage.title}" + (f" ({missing})" if missing else "")
             raise PlanStoppedError(stage.title, text, "A larger --timeout gives it longer.") from None
         except CtlError as error:
             raise PlanStoppedError(stage.title, error.text, error.hint, status=error.status) from error

@@ -29,12 +29,12 @@ KeyExists = Callable[[Session, bytes], bool]
 
 
 class Router:
-    """`endpoint` writes the host a client is told to go to; `reads_when_down` is the directive."""
+    """`endpoint` writes the host a session's client is told to go to; `reads_when_down` is the directive."""
 
     def __init__(
         self,
         core: Core,
-        endpoint: Callable[[Member], str],
+        endpoint: Callable[[Session, Member], str],
         reads_when_down: Callable[[], bool],
         key_exists: KeyExists,
     ) -> None:
@@ -79,16 +79,17 @@ class Router:
             return TRYAGAIN if missing else None
         if session.readonly and command.flags & Flag.READONLY and owner is state.me.primary:
             return None
-        return self._redirect(b"MOVED", slot, owner)
+        return self._redirect(b"MOVED", session, slot, owner)
 
     def _migrating(self, session: Session, slot: int, keys: list[bytes], target: Member) -> bytes | None:
         here = sum(self._key_exists(session, key) for key in keys)
         if here == len(keys):
             return None
-        return TRYAGAIN if here else self._redirect(b"ASK", slot, target)
+        return TRYAGAIN if here else self._redirect(b"ASK", session, slot, target)
 
-    def _redirect(self, kind: bytes, slot: int, owner: Member) -> bytes:
-        return b"-%b %d %b:%d\r\n" % (kind, slot, self._endpoint(owner).encode(), owner.port)
+    def _redirect(self, kind: bytes, session: Session, slot: int, owner: Member) -> bytes:
+        host = self._endpoint(session, owner).encode()
+        return b"-%b %d %b:%d\r\n" % (kind, slot, host, owner.port)
 
 
 def _fill(served: bytearray, slots: SlotSet) -> None:

@@ -39,9 +39,11 @@ from gossip.slots import SlotSet
 from gossip.state import ClusterState
 from node.clock import Clock
 from node.cluster.bus import Bus
+from node.cluster.endpoints import endpoint_host, endpoint_kind
 from node.cluster.nodes_file import NodesFile, NodesFileError
 from node.cluster.routing import KeyExists, Router
 from node.cluster.settings import FOLLOWED, core_settings
+from node.command.session import Session
 from node.config import table as directives
 from node.config.config import Config
 from node.errors import CommandError
@@ -234,9 +236,6 @@ class Cluster:
 
     # What clients are told
 
-    def endpoint(self, member: Member) -> str:
-        """The host of a redirect by cluster-preferred-endpoint-type; "?" for a host name not known."""
-        kind = self._config[directives.CLUSTER_PREFERRED_ENDPOINT_TYPE]
-        if kind == "hostname":
-            return member.hostname or "?"
-        return member.ip if kind == "ip" else ""
+    def endpoint(self, session: Session, member: Member) -> str:
+        """The host of a redirect; empty for the host that the client used already."""
+        return endpoint_host(member, endpoint_kind(self._config, session.address)) or ""

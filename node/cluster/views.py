@@ -13,6 +13,7 @@ from gossip.member import Member
 from gossip.messages import MessageType
 from gossip.nodes_conf import node_line, record_of
 from gossip.slots import SLOT_COUNT
+from node.cluster.endpoints import endpoint_host
 from node.cluster.service import Cluster
 
 _MESSAGE_NAMES = {
@@ -41,18 +42,13 @@ class Endpoint:
 
 
 def endpoint(member: Member, kind: str) -> Endpoint:
-    """`kind` is cluster-preferred-endpoint-type."""
+    """`kind` as endpoint_kind has it."""
     metadata: list[tuple[str, str]] = []
-    host: str | None = member.ip
-    if kind == "hostname":
-        host = member.hostname or "?"
-    elif kind == "unknown-endpoint":
-        host = None
     if kind != "ip":
         metadata.append(("ip", member.ip))
     if kind != "hostname" and member.hostname:
         metadata.append(("hostname", member.hostname))
-    return Endpoint(host, member.port, member.node_id, metadata)
+    return Endpoint(endpoint_host(member, kind), member.port, member.node_id, metadata)
 
 
 def slot_ranges(cluster: Cluster) -> Iterable[tuple[int, int, list[Member]]]:

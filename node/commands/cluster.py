@@ -10,11 +10,11 @@ from gossip.member import Member
 from gossip.slots import key_slot
 from node.cluster import views
 from node.cluster.access import ClusterAccess
+from node.cluster.endpoints import endpoint_kind
 from node.command.args import integer
 from node.command.call import Call
 from node.command.help import help_reply
 from node.command.spec import ADMIN, FAST, LOADING, STALE, command, container
-from node.config import table as directives
 from node.errors import CommandError
 from node.resp.encode import OK, array, bulk, bulks
 from node.resp.encode import integer as number
@@ -113,7 +113,7 @@ def myshardid(access: ClusterAccess, _call: Call, _argv: list[bytes]) -> bytes:
 def slots(access: ClusterAccess, call: Call, _argv: list[bytes]) -> bytes:
     """Returns the mapping of cluster slots to nodes."""
     cluster = access.cluster
-    kind = access.config[directives.CLUSTER_PREFERRED_ENDPOINT_TYPE]
+    kind = endpoint_kind(access.config, call.session.address)
     entries = []
     for first, last, members in views.slot_ranges(cluster):
         serving = [_endpoint(call, views.endpoint(member, kind)) for member in members]
@@ -143,7 +143,7 @@ def shards(access: ClusterAccess, call: Call, _argv: list[bytes]) -> bytes:
 
 
 def _shard_node(access: ClusterAccess, call: Call, member: Member) -> bytes:
-    kind = access.config[directives.CLUSTER_PREFERRED_ENDPOINT_TYPE]
+    kind = endpoint_kind(access.config, call.session.address)
     host = views.endpoint(member, kind).host
     facts: list[tuple[bytes, bytes]] = [
         (b"id", bulk(member.node_id.encode())),

@@ -6,6 +6,7 @@ from node.command.args import SYNTAX
 from node.command.call import Call
 from node.command.help import help_reply
 from node.command.locality import may_use
+from node.command.registry import Table
 from node.command.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from node.config.config import Config
 from node.config.table import ENABLE_PROTECTED_CONFIGS
@@ -52,14 +53,16 @@ def rewrite(config: Config, _call: Call, _argv: list[bytes]) -> bytes:
 
 
 @command(
-    b"CONFIG|RESETSTAT", arity=2, group="server", since="2.0.0", flags=_FLAGS, needs=Stats, tips=_EVERYWHERE,
-    complexity="O(1)",
+    b"CONFIG|RESETSTAT", arity=2, group="server", since="2.0.0", flags=_FLAGS, needs=(Stats, Table),
+    complexity="O(1)", tips=_EVERYWHERE,
 )  # fmt: skip
-def resetstat(stats: Stats, call: Call, _argv: list[bytes]) -> bytes:
+def resetstat(stats: Stats, table: Table, call: Call, _argv: list[bytes]) -> bytes:
     """Sets the counters that INFO reports back to zero."""
     stats.reset()
     for database in call.databases:
-        database.hits = database.misses = 0
+        database.hits = database.misses = database.expired_total = 0
+    for each in table.walk():
+        each.calls = 0
     return OK
 
 

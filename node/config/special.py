@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import NamedTuple, TypeAlias
 
 from node.config.directive import ConfigError, FileLine, Kind
 from node.config.kinds import INT_MAX, LONG_MAX, format_memory, parse_memory
 from node.words import quote
+
+Network: TypeAlias = "IPv4Network | IPv6Network"
 
 # Some values are read with C's strtol in Redis: signs and leading zeros are welcome.
 _LOOSE_INTEGER = re.compile(rb"[ \t\n\v\f\r]*[+-]?[0-9]{1,19}")
@@ -239,6 +242,29 @@ class Addresses(Kind[tuple[str, ...]]):
 
     def describe(self) -> str:
         return "up to 16 addresses"
+
+
+class Networks(Kind[tuple[Network, ...]]):
+    """Networks in the notation 10.0.0.0/8 or fd00::/8; none is allowed."""
+
+    multi_arg = True
+
+    def parse(self, words: Sequence[bytes], _old: tuple[Network, ...], /) -> tuple[Network, ...]:
+        if list(words) == [b""]:
+            return ()
+        try:
+            return tuple(ip_network(os.fsdecode(word)) for word in words)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def format(self, value: tuple[Network, ...]) -> bytes:
+        return b" ".join(str(network).encode() for network in value)
+
+    def written(self, value: tuple[Network, ...]) -> bytes:
+        return self.format(value) if value else b'""'
+
+    def describe(self) -> str:
+        return "networks, as 10.0.0.0/8"
 
 
 class PrimaryAddress(Kind[tuple[str, int] | None]):

@@ -28,6 +28,7 @@ from node.config.special import (
     BufferLimit,
     Directory,
     KeyspaceEvents,
+    Networks,
     OomScores,
     OutputBufferLimits,
     OutputBufferLimitsKind,
@@ -184,7 +185,13 @@ SHUTDOWN_ON_SIGINT = special("shutdown-on-sigint", ShutdownFlags(), frozenset(),
 SHUTDOWN_ON_SIGTERM = special(
     "shutdown-on-sigterm", ShutdownFlags(), frozenset(), "How SIGTERM ends the node."
 )
-HZ = integer("hz", 10, "Rounds of background work a second.", cap=(1, 500))
+HZ = integer(
+    "hz",
+    10,
+    "Rounds of background work a second.",
+    cap=(1, 500),
+    ignored="background work waits for deadlines, and looks round ten times a second",
+)
 DYNAMIC_HZ = yes_no(
     "dynamic-hz", True, "More rounds with more clients.", ignored="clients are not polled by background work"
 )
@@ -565,6 +572,12 @@ CLUSTER_PREFERRED_ENDPOINT_TYPE = choice(
     ("ip", "hostname", "unknown-endpoint"),
     "ip",
     "What MOVED and CLUSTER SLOTS name nodes by.",
+)
+CLUSTER_INSIDE_NETWORKS = special(
+    "cluster-inside-networks",
+    Networks(),
+    (),
+    "Networks whose clients are told IP addresses, whatever the preferred endpoint type (Shoal's own).",
 )
 CLUSTER_BLACKLIST_TTL = integer(
     "cluster-blacklist-ttl", 60, "Seconds a forgotten node is not met again.", high=LONG_MAX

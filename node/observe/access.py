@@ -18,6 +18,7 @@ from __future__ import annotations
 import random
 from enum import Enum
 
+from gossip.slots import key_slot
 from node.clock import Clock
 from node.command.call import Call
 from node.command.registry import Command, Runner, Table
@@ -27,12 +28,16 @@ from node.keyspace.database import Database
 
 _INITIAL = 5
 _MOST = 255
-_LOOKING_ONLY = frozenset(
+_NO_USE = frozenset(
     (
+        b"RESTORE",  # says itself when its key was used
         b"EXISTS", b"TYPE", b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME",
         b"OBJECT|ENCODING", b"OBJECT|FREQ", b"OBJECT|IDLETIME", b"OBJECT|REFCOUNT",
     )
 )  # fmt: skip
+
+
+_TO_ANOTHER_DATABASE = frozenset((b"COPY", b"MOVE"))
 
 
 class Observed(Enum):
@@ -82,13 +87,14 @@ class Accesses:
         for database in self._databases:
             database.accesses = {} if noting else None
         for command in self._table.walk():
-            if noting and command.has_keys and command.name not in _LOOKING_ONLY:
+            if noting and command.has_keys and command.name not in _NO_USE:
                 self._unwrapped.append((command, command.run))
                 command.run = self._wrap(command)
 
     def _wrap(self, command: Command) -> Runner:
         run, keys_of = command.run, command.keys_of
         always = command.name == b"TOUCH"  # even of a client that has asked for NO-TOUCH
+        anywhere = command.name in _TO_ANOTHER_DATABASE
         note = self._note
 
         def observed(call: Call, argv: list[bytes]) -> object:
@@ -98,24 +104,25 @@ class Accesses:
                     positions = keys_of(argv)
                 except ValueError:
                     return reply
-                for position, _ in positions:
-                    note(call, argv[position])
+                for database in call.databases if anywhere else (call.db,):
+                    for position, _ in positions:
+                        note(database, argv[position], call.now_ms)
             return reply
 
         return observed
 
-    def _note(self, call: Call, name: bytes) -> None:
-        accesses = call.db.accesses
-        if accesses is None or call.peek(name) is None:
+    def _note(self, database: Database, name: bytes, now_ms: int) -> None:
+        accesses = database.accesses
+        if accesses is None or database.peek(name, key_slot(name), now_ms) is None:
             return
         if self.observed is Observed.TIMES:
-            accesses[name] = call.now_ms // 1000
+            accesses[name] = now_ms // 1000
         else:
-            counter = self._faded(accesses.get(name), call.now_ms)
+            counter = self._faded(accesses.get(name), now_ms)
             factor = self._config[LFU_LOG_FACTOR]
             if counter < _MOST and self._rng.random() * (max(counter - _INITIAL, 0) * factor + 1) < 1:
                 counter += 1
-            accesses[name] = call.now_ms // 60_000 << 8 | counter
+            accesses[name] = now_ms // 60_000 << 8 | counter
 
     def _faded(self, noted: int | None, now_ms: int) -> int:
         """A counter as it is now."""
@@ -142,7 +149,7 @@ class Accesses:
         return self._faded(call.db.accesses.get(name), call.now_ms)
 
     def restore(self, call: Call, name: bytes, idle_s: int | None, frequency: int | None) -> None:
-        """RESTORE's IDLETIME and FREQ; what is not observed is not kept."""
+        """What RESTORE says of a key: its IDLETIME or FREQ; the one that is not observed does not count."""
         accesses = call.db.accesses
         if accesses is None:
             return
@@ -150,3 +157,5 @@ class Accesses:
             accesses[name] = call.now_ms // 1000 - idle_s
         elif self.observed is Observed.FREQUENCIES and frequency is not None:
             accesses[name] = call.now_ms // 60_000 << 8 | frequency
+        else:
+            self._note(call.db, name, call.now_ms)

@@ -18,6 +18,8 @@ class Rate:
 
     def sample(self, total: int) -> None:
         now_s = time.monotonic()
+        if total < self._last:
+            self._last = 0  # the counter was reset
         if now_s > self._last_s:
             self._samples.append((total - self._last) / (now_s - self._last_s))
         self._last, self._last_s = total, now_s

@@ -30,7 +30,7 @@ from node.keyspace.disposal import Disposal
 from node.log import Log
 from node.observe.stats import Stats
 from node.rdb.errors import RdbError
-from node.replication.apply import Applier, Execute, StreamError
+from node.replication.apply import Applier, Dispatch, StreamError
 from node.replication.handshake import Continue, FullResync, Introduction, Refused, ask, greet
 from node.replication.load import SnapshotLoader
 from node.replication.receive import Receiver
@@ -76,7 +76,7 @@ class Follower:
         disposal: Disposal,
         new_session: Callable[[Transport, bytes], Session],
         end_session: Callable[[Session], None],
-        execute: Execute,
+        dispatch: Callable[[], Dispatch],
         flush: Callable[[], None],
         settle: Callable[[], None],
     ) -> None:
@@ -91,7 +91,7 @@ class Follower:
         self._disposal = disposal
         self._new_session = new_session
         self._end_session = end_session
-        self._execute = execute
+        self._dispatch = dispatch
         self._flush = flush
         self._settle = settle
         self._scope: trio.CancelScope | None = None  # the work for the present primary
@@ -274,9 +274,7 @@ class Follower:
     async def _follow_stream(self, connection: BufferedStream, rest: bytes) -> None:
         session = self._new_session(LinkTransport(self), connection.peer.encode())
         session.call.db = session.call.databases[min(self._db_index, len(session.call.databases) - 1)]
-        applier = self.applier = Applier(
-            session, self._stream, self._policy, self._log, self._execute, self._settle
-        )
+        applier = self.applier = Applier(session, self._stream, self._clock, self._policy, self._log, self._dispatch(), self._settle)
         self._synced = True
         self._connected_at_s = trio.current_time()
         self._set_state(LinkState.CONNECTED)

@@ -29,7 +29,7 @@ from node.keyspace.disposal import Disposal
 from node.log import Log
 from node.observe.stats import Stats
 from node.persistence.snapshot import Snapshots
-from node.replication.apply import Execute
+from node.replication.apply import Dispatch
 from node.replication.follower import Follower
 from node.replication.primary import Primary
 from node.replication.replicas import Replica
@@ -45,8 +45,8 @@ Task = Callable[[], Awaitable[None]]
 
 
 class Replication:
-    """One per node. `tellers` are those of `node.server.after`; `execute` is the dispatcher's full path, set
-    by the application once there is one. `expected_replicas` may be set to tell how many replicas are known.
+    """One per node. `tellers` are those of `node.server.after`; the application sets `dispatcher`, and may set
+    `expected_replicas`, which tells how many replicas are known to this node.
 
     Services hang themselves into `on_role_change`, `on_link_change` (the link to the primary went up or down)
     and `on_data_replaced` (another data set took the place of ours: every key may have changed).
@@ -78,7 +78,7 @@ class Replication:
         self._tellers = tellers
         self._new_call = new_call
         self._nursery: trio.Nursery | None = None
-        self.execute: Execute = _not_wired
+        self.dispatcher: Dispatch | None = None
         self.expected_replicas: Callable[[], int | None] = lambda: None
         self.on_role_change: list[Callable[[], None]] = []
         self.on_link_change: list[Callable[[], None]] = []
@@ -91,7 +91,7 @@ class Replication:
         self.follower = Follower(
             config, log, clock, stats, self.stream, databases, changes, policy, disposal,
             self._new_link_session,
-            clients.remove, lambda session, request: self.execute(session, request), self.primary.flush,
+            clients.remove, self._dispatch, self.primary.flush,
             settle,
         )  # fmt: skip
         self.primary.on_backlog = self._choose_teller
@@ -295,6 +295,6 @@ class Replication:
         self._clients.add(session)
         return session
 
-
-def _not_wired(_session: Session, _request: list[bytes]) -> bytes | None:
-    raise AssertionError("the application sets execute")
+    def _dispatch(self) -> Dispatch:
+        assert self.dispatcher is not None, "the application sets it"
+        return self.dispatcher

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import secrets
 
+from hiredis import pack_command
+
 from node.replication.backlog import Backlog
-from node.resp.encode import command
 
 NO_REPLID = b"0" * 40
 
@@ -44,11 +45,13 @@ class Stream:
         if db_index != self._selected:
             self._selected = db_index
             self.feed_bare([b"SELECT", b"%d" % db_index])
-        self.feed_bare(argv)
+        data = pack_command(tuple(argv))
+        self._pending.append(data)
+        self.offset += len(data)
 
     def feed_bare(self, argv: list[bytes]) -> None:
         """A command that is for no database."""
-        self.relay(command(argv))
+        self.relay(pack_command(tuple(argv)))
 
     def relay(self, data: bytes) -> None:
         """Bytes of the stream as they are."""

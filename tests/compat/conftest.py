@@ -144,9 +144,10 @@ class Pair:
         sent = [words for _, words in requests]
         self.ours.send(sent)
         self.theirs.send(sent)
-        for done, (mark, _) in enumerate(requests):
-            ours, theirs = self.ours.receive(), self.theirs.receive()
-            assert agree(mark, ours, theirs), _report(requests[: done + 1], ours, theirs)
+        replies = [(self.ours.receive(), self.theirs.receive()) for _ in sent]
+        for done, (ours, theirs) in enumerate(replies):
+            same = agree(requests[done][0], ours, theirs)
+            assert same, _report(requests[: done + 1], ours, theirs)
 
 
 def _report(requests: list[Request], ours: bytes, theirs: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gossip.admin import SlotAction
-from gossip.effects import Deliver, FollowPrimary, Persist
+from gossip.effects import Deliver, FollowPrimary, Persist, RoutesChanged
 from gossip.errors import ClusterError
 from gossip.messages import MessageType, Ping, Publish
 from gossip.slots import SlotSet
@@ -56,6 +56,7 @@ def test_a_slot_moves_from_one_node_to_another(town: Town) -> None:
     assert a.core.state.importing == {}
     assert a.me.config_epoch == 3
     assert a.logged("configEpoch updated after importing slot 9000")
+    assert a.effects(Persist)[-1] == Persist(fsync=True)
     assert [ping.type for ping in a.sent(Ping)[-1:]] == [MessageType.PONG]
     assert 9_000 in b.sees(a).slots
     town.order(b, b.core.set_slot, 9_000, SlotAction.NODE, a.id)
@@ -167,3 +168,12 @@ def test_save_config_is_an_fsync(town: Town) -> None:
     a = town.add()
     a.core.save_config(town.now_ms)
     assert a.core.drain() == [Persist(fsync=True)]
+
+
+def test_a_slot_received_is_on_disk_before_it_is_claimed(town: Town) -> None:
+    """Even when no new epoch is needed for it: its former owner is about to forget it."""
+    a, b = town.cluster(2)
+    town.order(b, b.core.set_slot, 0, SlotAction.IMPORTING, a.id)
+    town.order(b, b.core.set_slot, 0, SlotAction.NODE, b.id)
+    batch = next(batch for batch in reversed(b.batches) if RoutesChanged() in batch)
+    assert Persist(fsync=True) in batch

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from gossip.effects import Persist, Send
-from gossip.election import RANK_DELAY_MS
-from gossip.messages import AuthAck, AuthRequest, Fail, MessageFlag, Ping, Update
+from gossip.election import COLLISION_WAIT_MS, RANK_DELAY_MS
+from gossip.messages import AuthAck, AuthRequest, Fail, Message, MessageFlag, Ping
 from gossip.slots import SlotSet
 from gossip.testing.town import SETTINGS, Resident, Town
 
@@ -94,15 +94,24 @@ def test_no_vote_while_the_primary_is_well_unless_forced(town: Town, quiet: list
     assert ask(town, replica_of_a, b, 11, force=True)
 
 
-def test_no_second_vote_about_a_primary_for_twice_the_timeout(town: Town, quiet: list[Resident]) -> None:
+def test_no_second_replica_of_a_primary_gets_a_vote_for_twice_the_timeout(town: Town) -> None:
     """No vote for a replica of the same primary before NODE_TIMEOUT * 2 has elapsed."""
+    nodes = town.cluster(3, 2, SETTINGS.replace(node_timeout_ms=15_000, replica_no_failover=True))
+    voter, first, second = nodes[1], *nodes[3:5]
+    assert ask(town, first, voter, 10, force=True)
+    town.run(29_900)
+    assert not ask(town, second, voter, 11, force=True)
+    assert voter.logged("can't vote about this master before 100 milliseconds")
+    town.run(100)
+    assert ask(town, second, voter, 12, force=True)
+
+
+def test_the_same_candidate_gets_a_vote_in_every_epoch(town: Town, quiet: list[Resident]) -> None:
+    """After a collision it asks anew, and there is no winner yet who needs the time (our addition)."""
     _a, b, _, replica_of_a = quiet[:4]
     assert ask(town, replica_of_a, b, 10, force=True)
-    town.run(29_900)
-    assert not ask(town, replica_of_a, b, 11, force=True)
-    assert b.logged("can't vote about this master before 100 milliseconds")
-    town.run(100)
-    assert ask(town, replica_of_a, b, 12, force=True)
+    assert not ask(town, replica_of_a, b, 10, force=True)
+    assert ask(town, replica_of_a, b, 11, force=True)
 
 
 def test_no_vote_for_claims_older_than_the_owners(town: Town, quiet: list[Resident]) -> None:
@@ -286,7 +295,7 @@ def test_votes_of_an_older_epoch_do_not_count(town: Town) -> None:
     assert replica.me.is_primary
 
 
-def deliver(town: Town, receiver: Resident, sender: Resident, message: AuthAck | Fail | Update) -> None:
+def deliver(town: Town, receiver: Resident, sender: Resident, message: Message) -> None:
     """Hand a message over on a link of its own."""
     link = receiver.core.accepted("127.0.0.1", "127.0.0.1", town.now_ms)
     receiver.core.receive(link, message, town.now_ms)
@@ -302,3 +311,37 @@ def test_one_voter_counts_once_and_only_with_slots(town: Town) -> None:
     for voter in (b, b, replica_of_b):
         deliver(town, replica, voter, AuthAck(replace(voter.header(), current_epoch=epoch)))
     assert replica.me.is_replica
+
+
+def test_primaries_that_fail_together_are_replaced_one_after_the_other(town: Town) -> None:
+    """Their replicas take turns, so that each election has an epoch of its own."""
+    nodes = town.cluster(7, 1)
+    lost, replicas = nodes[:3], nodes[7:10]
+    for node in lost:
+        town.kill(node)
+    town.until(lambda: all(node.me.is_primary for node in replicas), 2_000)
+    epochs = [request.header.current_epoch for node in replicas for request in requests(node)]
+    assert len(set(epochs)) == len(epochs) == 3
+    by_lost_id = sorted(zip(lost, replicas, strict=True), key=lambda pair: pair[0].id)
+    assert [node.me.config_epoch for _, node in by_lost_id] == sorted(epochs)
+
+
+def test_candidates_that_collide_ask_again_in_new_epochs(town: Town) -> None:
+    """Each hears the other's request in its own epoch, and does not wait for its attempt to expire."""
+    a, _b, c, replica, _, replica_of_c = town.cluster(3, 1)
+    for node in (_b, c, replica_of_c):
+        town.kill(node)
+    deliver(town, replica, c, Fail(c.header(), a.id))
+    (request,) = requests(replica)
+    rival = replace(replica_of_c.header(), current_epoch=request.header.current_epoch)
+    deliver(town, replica, replica_of_c, AuthRequest(rival))
+    town.run(COLLISION_WAIT_MS)
+    again = requests(replica)[-1]
+    assert again.header.current_epoch == request.header.current_epoch + 1
+    for voter, epoch in ((_b, request), (c, again)):
+        deliver(
+            town, replica, voter, AuthAck(replace(voter.header(), current_epoch=epoch.header.current_epoch))
+        )
+    assert replica.me.is_replica
+    deliver(town, replica, c, AuthAck(replace(c.header(), current_epoch=request.header.current_epoch)))
+    assert replica.me.config_epoch == request.header.current_epoch

@@ -36,8 +36,17 @@ class FakeTransport:
     def output_bytes(self) -> int:
         return len(self.sent)
 
+    def output_parts(self) -> int:
+        return int(bool(self.sent))
+
     def pending_bytes(self) -> int:
         return 0
+
+    def descriptor(self) -> int:
+        return -1
+
+    def waits_for(self) -> str:
+        return "r"
 
 
 class LocalClient:

@@ -62,14 +62,25 @@ def ctl(tmp_path: Path) -> Iterator[Ctl]:
         ctl("destroy", "--yes", "--timeout", "0.5")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["shoal", "redis"])
 def made(
-    tmp_path_factory: pytest.TempPathFactory, redis_server_path: str, free_run: Callable[[int], int]
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, free_run: Callable[[int], int]
 ) -> Iterator[Ctl]:
-    """Six redis-servers, three primaries with a replica each, shared by the tests of a module."""
+    """Six nodes, three primaries with a replica each, shared by the tests of a module: ours, then
+    redis-servers.
+    """
+    server = ["--server", request.getfixturevalue("redis_server_path")] if request.param == "redis" else []
     ctl = Ctl(tmp_path_factory.mktemp("made") / "shoal")
     try:
-        ctl("create", "--server", redis_server_path, "--base-port", str(free_run(6)))
+        # Replicas are promoted by the tests alone: a node that fails is not to be replaced before they look.
+        ctl(
+            "create",
+            *server,
+            "--base-port",
+            str(free_run(6)),
+            "--node-option",
+            "cluster-replica-no-failover=yes",
+        )
         yield ctl
     finally:
         if local.load(ctl.directory) is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -117,9 +116,10 @@ def test_a_time_out_stops_what_was_started(
     ctl: Any, redis_server_path: str, free_run: Callable[[int], int]
 ) -> None:
     text = ctl(
-        "create", "--server", redis_server_path, "--base-port", str(free_run(6)), "--timeout", "0.5", status=1
+        "create", "--server", redis_server_path, "--base-port", str(free_run(6)), "--timeout", "1", status=1
     )
-    assert re.search(r"not done after 0\.\d+ s, at: agree \(127\.0\.0\.1:\d+ says cluster_state:fail\)", text)
+    assert "not done in time, at: " in text
+    assert "A larger --timeout" in text
     assert not ctl.cluster.running
 
 

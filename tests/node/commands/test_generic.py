@@ -6,8 +6,14 @@ import pytest
 
 from node.config.table import CLUSTER_ENABLED
 from node.keyspace.changes import EventClass
+from node.rdb.crc64 import crc64
 
 GENERIC = EventClass.GENERIC
+
+
+def signed(body: bytes) -> bytes:
+    """A DUMP payload with its checksum."""
+    return body + crc64(body).to_bytes(8, "little")
 
 
 class Letters:
@@ -173,8 +179,8 @@ def test_databases_that_are_none(client, index, text):
 @pytest.mark.parametrize(
     ("value", "encoding"),
     [
-        ("123", b"int"), ("-9223372036854775808", b"int"), ("9223372036854775808", b"embstr"), ("007", b"embstr"),
-        ("", b"embstr"), ("x" * 44, b"embstr"), ("x" * 45, b"raw"),
+        ("123", b"int"), ("-9223372036854775808", b"int"), ("9223372036854775808", b"embstr"),
+        ("007", b"embstr"), ("", b"embstr"), ("x" * 44, b"embstr"), ("x" * 45, b"raw"),
     ],
 )  # fmt: skip
 def test_object_encoding_of_strings(client, value, encoding):
@@ -231,7 +237,9 @@ def test_restore_of_something_that_is_over_leaves_nothing(client, events):
     [
         (lambda p: p[:-1] + b"x", "ERR DUMP payload version or checksum are wrong"),
         (lambda p: p[:-10] + b"\xff\x00" + p[-8:], "ERR DUMP payload version or checksum are wrong"),
-        (lambda p: b"", "ERR DUMP payload version or checksum are wrong"),
+        (lambda p: p[:9], "ERR DUMP payload version or checksum are wrong"),
+        (lambda p: signed(b"\x63" + p[1:-8]), "ERR Bad data format"),
+        (lambda p: signed(p[:-11] + p[-10:-8]), "ERR Bad data format"),
     ],
 )
 def test_restore_refuses_damaged_payloads(client, spoil, text):

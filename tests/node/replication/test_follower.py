@@ -1,0 +1,648 @@
+"""What a replica makes of its primary: here one played by hand, over streams in memory and a clock that jumps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from node.app import Node
+from node.config import table as directives
+from node.guards import Guard
+from node.keyspace.changes import Changes
+from node.keyspace.database import Database, Policy
+from node.persistence.snapshot import serialise
+from node.replication import apply, follower, load
+from node.replication.follower import LinkState
+from node.resp.client import encode_command
+from node.resp.stream import BufferedStream, ConnectError
+
+REPLID = b"c" * 40
+MARK = b"0123456789" * 4
+PING = encode_command(["PING"])
+
+
+class HandPrimary:
+    """The other end of every connection the node makes; each is accepted, or refused while `is_down`."""
+
+    def __init__(self) -> None:
+        self.is_down = False
+        self.attempts: list[float] = []
+        self._send, self._accepted = trio.open_memory_channel[trio.StapledStream](100)
+
+    async def connect(self, host: str, port: int, **_: object) -> BufferedStream:
+        self.attempts.append(trio.current_time())
+        await trio.lowlevel.checkpoint()
+        if self.is_down:
+            raise ConnectError(f"{host}:{port}", "connection refused")
+        ours, theirs = trio.testing.memory_stream_pair()
+        self._send.send_nowait(ours)
+        return BufferedStream(theirs, f"{host}:{port}")
+
+    async def accept(self) -> Conversation:
+        return Conversation(await self._accepted.receive())
+
+
+class Conversation:
+    """One connection, from the primary's side."""
+
+    def __init__(self, stream: trio.StapledStream) -> None:
+        self._raw = stream
+        self.stream = BufferedStream(stream, "replica")
+
+    async def request(self) -> list[bytes]:
+        """The next request of the replica."""
+        count = int((await self.stream.read_line())[1:])
+        words = []
+        for _ in range(count):
+            length = int((await self.stream.read_line())[1:])
+            words.append(await self.stream.read_exactly(length))
+            await self.stream.read_line()
+        return words
+
+    async def say(self, data: bytes) -> None:
+        await self.stream.send(data)
+
+    async def close(self) -> None:
+        await self._raw.aclose()
+
+    async def greet(self) -> list[bytes]:
+        """Plays the greeting; returns the PSYNC request."""
+        assert await self.request() == [b"PING"]
+        await self.say(b"+PONG\r\n")
+        while (request := await self.request())[0] == b"REPLCONF":
+            await self.say(b"+OK\r\n")
+        return request
+
+    async def full_sync(self, snapshot: bytes, offset: int = 1000) -> None:
+        await self.greet()
+        await self.say(b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID, offset, len(snapshot)))
+        await self.say(snapshot)
+        assert await self.acknowledged() == offset
+
+    async def acknowledged(self) -> int:
+        word, ack, offset = await self.request()
+        assert (word, ack) == (b"REPLCONF", b"ACK")
+        return int(offset)
+
+
+def snapshot_of(*databases: dict[bytes, Any], expire_at_ms: dict[bytes, int] | None = None) -> bytes:
+    made = []
+    for index, content in enumerate(databases):
+        database = Database(index, Changes(), Policy())
+        for key, value in content.items():
+            from gossip.slots import key_slot
+
+            database.put(key, key_slot(key), value)
+        for key, deadline_ms in (expire_at_ms or {}).items():
+            if key in content:
+                database.set_deadline(key, deadline_ms)
+        made.append(database)
+    return b"".join(serialise(made, None))
+
+
+def stored(node: Node, index: int = 0) -> dict[bytes, Any]:
+    return {
+        key: value
+        for partition in node.databases[index].slots
+        if partition
+        for key, value in partition.items()
+    }
+
+
+@pytest.fixture
+async def primary(
+    node: Node, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> AsyncIterator[HandPrimary]:
+    hand = HandPrimary()
+    monkeypatch.setattr(follower, "connect", hand.connect)
+    nursery.start_soon(node.replication.run)
+    await trio.testing.wait_all_tasks_blocked()
+    return hand  # type: ignore[return-value]
+
+
+@pytest.fixture
+async def linked(node: Node, primary: HandPrimary) -> Conversation:
+    """A node that has finished a full synchronisation at offset 1000."""
+    node.replication.follow("p", 1)
+    conversation = await primary.accept()
+    await conversation.full_sync(snapshot_of({b"k": b"v"}))
+    return conversation
+
+
+# --- Synchronisation
+
+
+async def test_introduces_itself(node: Node, primary: HandPrimary) -> None:
+    node.config.store(directives.MASTERUSER, b"me")
+    node.config.store(directives.MASTERAUTH, b"secret")
+    node.config.store(directives.REPLICA_ANNOUNCE_IP, "10.9.8.7")
+    node.config.store(directives.REPLICA_ANNOUNCE_PORT, 999)
+    node.replication.follow("p", 1)
+    conversation = await primary.accept()
+    assert await conversation.request() == [b"PING"]
+    await conversation.say(b"-NOAUTH Authentication required.\r\n")
+    assert await conversation.request() == [b"AUTH", b"me", b"secret"]
+    await conversation.say(b"+OK\r\n")
+    assert await conversation.request() == [b"REPLCONF", b"listening-port", b"999"]
+    assert await conversation.request() == [b"REPLCONF", b"ip-address", b"10.9.8.7"]
+    assert await conversation.request() == [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]
+    await conversation.say(b"+OK\r\n-ERR what?\r\n+OK\r\n")
+    assert await conversation.request() == [b"PSYNC", b"?", b"-1"]
+
+
+@pytest.mark.parametrize("marked", [False, True])
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+async def test_loads_a_snapshot_however_it_is_cut(
+    node: Node, primary: HandPrimary, marked: bool, piece: int
+) -> None:
+    """Both forms on the wire, after empty lines that keep the connection alive."""
+    node.databases[0].put(b"old", 0, b"gone")
+    snapshot = snapshot_of({b"k": b"v", b"n": 5, b"long": b"x" * 3000}, {b"three": b"1"})
+    node.replication.follow("p", 1)
+    conversation = await primary.accept()
+    await conversation.greet()
+    head = b"$EOF:%b\r\n" % MARK if marked else b"$%d\r\n" % len(snapshot)
+    wire = b"\n\n+FULLRESYNC %b 1000\r\n\n\n" % REPLID + head + snapshot + (MARK if marked else b"")
+    for at in range(0, len(wire), piece):
+        await conversation.say(wire[at : at + piece])
+        assert not node.replication.link_up
+    assert await conversation.acknowledged() == 1000
+    assert stored(node) == {b"k": b"v", b"n": 5, b"long": b"x" * 3000}
+    assert stored(node, 1) == {b"three": 1} or stored(node, 1) == {b"three": b"1"}
+    assert node.replication.link_up
+    assert node.replication.offset() == 1000
+    assert node.replication.stream.replid == REPLID
+    for database in node.databases:
+        database.check()
+
+
+async def test_serves_the_old_data_until_the_new_are_whole(
+    node: Node, primary: HandPrimary, client: Any
+) -> None:
+    """A synchronisation that breaks off leaves everything as it was."""
+    client.call("SET", "old", "data")
+    node.replication.follow("p", 1)
+    conversation = await primary.accept()
+    await conversation.greet()
+    snapshot = snapshot_of({b"new": b"data"})
+    await conversation.say(b"+FULLRESYNC %b 5\r\n$%d\r\n" % (REPLID, len(snapshot)) + snapshot[:-3])
+    await trio.testing.wait_all_tasks_blocked()
+    assert client.call("GET", "old") == b"data"
+    await conversation.close()
+    again = await primary.accept()
+    assert client.call("GET", "old") == b"data"
+    await again.full_sync(snapshot)
+    assert client.call("GET", "old") is None
+    assert client.call("GET", "new") == b"data"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.0 400 Bad Request\r\n", "Error reply to PING from master: 'HTTP/1.0 400 Bad Request'"),
+        (b"\x00\x01\xff\r\n", "Error reply to PING from master: '??\\xff'"),
+        (b"-ERR max number of clients reached\r\n", "max number of clients reached"),
+        (b"x" * 3000, "sent a line of more than 1024 bytes"),
+    ],
+)
+async def test_a_primary_that_speaks_something_else(
+    node: Node, primary: HandPrimary, capfd: Any, answer: bytes, said: str
+) -> None:
+    node.replication.follow("p", 1)
+    conversation = await primary.accept()
+    await conversation.request()
+    await conversation.say(answer)
+    await primary.accept()
+    assert said in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"+FULLRESYNC short 5\r\n", "wrong +FULLRESYNC syntax"),
+        (b"+FULLRESYNC %b x\r\n" % REPLID, "wrong +FULLRESYNC syntax"),
+        (b"+CONTINUE\r\n", "continue a stream that never began"),
+        (b"+NONSENSE\r\n", "Unexpected reply to PSYNC from master: +NONSENSE"),
+        (b"-ERR unknown command\r\n", "does not support PSYNC"),
+        (b"-NOMASTERLINK Can't SYNC\r\n", "should be in the future"),
+        (b"+FULLRESYNC %b 5\r\nnonsense\r\n" % REPLID, "the first byte is not '$'"),
+        (b"+FULLRESYNC %b 5\r\n$EOF:short\r\n" % REPLID, "the first byte is not '$'"),
+        (b"+FULLRESYNC %b 5\r\n-ERR broken\r\n" % REPLID, "aborted replication with an error: -ERR broken"),
+        (b"+FULLRESYNC %b 5\r\n$8\r\nNOTREDIS" % REPLID, "not an RDB file"),
+        (
+            b"+FULLRESYNC %b 5\r\n$EOF:%b\r\n%b%b" % (REPLID, MARK, snapshot_of({}), MARK[::-1]),
+            "EOF marker is broken",
+        ),
+    ],
+)
+async def test_a_primary_that_breaks_the_protocol(
+    node: Node, primary: HandPrimary, capfd: Any, answer: bytes, said: str
+) -> None:
+    """The reason is logged, nothing is changed, and it is tried again."""
+    node.databases[0].put(b"k", 0, b"v")
+    node.replication.follow("p", 1)
+    conversation = await primary.accept()
+    await conversation.greet()
+    await conversation.say(answer)
+    await primary.accept()
+    assert said in capfd.readouterr().out
+    assert stored(node) == {b"k": b"v"}
+    assert not node.replication.link_up
+
+
+async def test_more_databases_than_here(node: Node, primary: HandPrimary, capfd: Any) -> None:
+    node.replication.follow("p", 1)
+    conversation = await primary.accept()
+    await conversation.greet()
+    snapshot = snapshot_of(*[{b"k": b"v"}] * 17)
+    await conversation.say(b"+FULLRESYNC %b 5\r\n$%d\r\n" % (REPLID, len(snapshot)) + snapshot)
+    await primary.accept()
+    assert "the primary has a database 16, and there are 16 here" in capfd.readouterr().out
+    assert stored(node) == {}
+
+
+async def test_pauses_grow_while_the_primary_refuses(node: Node, primary: HandPrimary, capfd: Any) -> None:
+    """Each refused attempt may have cost it a snapshot; a changed password is tried at once."""
+    node.config.store(directives.MASTERAUTH, b"wrong")
+    node.replication.follow("p", 1)
+    for _ in range(8):
+        conversation = await primary.accept()
+        await conversation.request()
+        await conversation.say(b"+PONG\r\n")
+        await conversation.request()
+        await conversation.say(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+    await trio.testing.wait_all_tasks_blocked()
+    pauses = [round(b - a, 3) for a, b in zip(primary.attempts, primary.attempts[1:], strict=False)]
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4]
+    assert "Unable to AUTH to MASTER: -WRONGPASS" in capfd.readouterr().out
+    before = trio.current_time()
+    node.config.set_many([(b"masterauth", b"right")])
+    await primary.accept()
+    assert trio.current_time() == before
+
+
+async def test_an_unreachable_primary_is_tried_every_second(node: Node, primary: HandPrimary) -> None:
+    primary.is_down = True
+    node.replication.follow("p", 1)
+    await trio.sleep(10)
+    pauses = [round(b - a, 3) for a, b in zip(primary.attempts, primary.attempts[1:], strict=False)]
+    assert pauses[:5] == [0.1, 0.2, 0.4, 0.8, 1.0]
+    assert set(pauses[5:]) == {1.0}
+
+
+# --- The stream
+
+
+async def test_applies_the_stream_and_counts_its_bytes(node: Node, linked: Conversation) -> None:
+    """Offsets are the primary's, whatever pieces the bytes come in; only whole commands count."""
+    wire = (
+        encode_command(["SELECT", 2]) + encode_command(["SET", "a", "1"]) + encode_command(["SET", "b", "2"])
+    )
+    for at in range(0, len(wire) - 1, 5):
+        await linked.say(wire[at : min(at + 5, len(wire) - 1)])
+    await trio.testing.wait_all_tasks_blocked()
+    assert stored(node, 2) == {b"a": 1}
+    assert node.replication.offset() == 1000 + len(wire) - len(encode_command(["SET", "b", "2"]))
+    await linked.say(wire[-1:])
+    await trio.testing.wait_all_tasks_blocked()
+    assert stored(node, 2) == {b"a": 1, b"b": 2}
+    assert node.replication.offset() == 1000 + len(wire)
+
+
+async def test_long_pieces_are_applied_in_slices(
+    node: Node, linked: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other tasks get their turn in between, and see an offset that fits the data."""
+    monkeypatch.setattr(apply, "SLICE_S", -1.0)
+    one = encode_command(["SET", "n", "00"])
+    seen: set[int] = set()
+    async with trio.open_nursery() as nursery:
+
+        async def look() -> None:
+            while True:
+                value = stored(node).get(b"n")
+                applied = (node.replication.offset() - 1000) // len(one)
+                assert value is None or int(value) + 1 == applied
+                seen.add(applied)
+                await trio.lowlevel.checkpoint()
+
+        nursery.start_soon(look)
+        await linked.say(b"".join(encode_command(["SET", "n", f"{n:02}"]) for n in range(64)))
+        with trio.fail_after(5):
+            while node.replication.offset() < 1000 + 64 * len(one):
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert {16, 32, 48} <= seen
+
+
+async def test_acknowledges_every_second_and_when_asked(node: Node, linked: Conversation) -> None:
+    start = trio.current_time()
+    assert await linked.acknowledged() == 1000
+    assert trio.current_time() - start == pytest.approx(1.0)
+    getack = encode_command(["REPLCONF", "GETACK", "*"])
+    await linked.say(PING + getack)
+    assert await linked.acknowledged() == 1000 + len(PING) + len(getack)
+    assert trio.current_time() - start == pytest.approx(1.0)
+
+
+async def test_bare_newlines_are_counted(node: Node, linked: Conversation) -> None:
+    await linked.say(b"\n")
+    await linked.say(b"\n\n" + PING)
+    await trio.testing.wait_all_tasks_blocked()
+    assert node.replication.offset() == 1003 + len(PING)
+
+
+@pytest.mark.parametrize(
+    "bad", [b"SET k w\r\n", b"*1\r\n$x\r\n", b"*01\r\n$4\r\nPING\r\n" + PING, b"garbage" * 20000]
+)
+async def test_a_stream_that_is_none_ends_the_link(
+    node: Node, primary: HandPrimary, linked: Conversation, bad: bytes
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send_ignoring_loss, linked, bad)
+        again = await primary.accept()
+        await again.greet()
+        assert not node.replication.link_up
+        nursery.cancel_scope.cancel()
+
+
+async def send_ignoring_loss(conversation: Conversation, data: bytes) -> None:
+    try:
+        await conversation.say(data)
+    except follower.LinkError:
+        return
+
+
+async def test_a_refused_command_is_told_and_does_not_end_the_link(
+    node: Node, linked: Conversation, capfd: Any
+) -> None:
+    await linked.say(encode_command(["NOSUCH", "x"]) + encode_command(["SET", "k", "w"]))
+    await trio.testing.wait_all_tasks_blocked()
+    assert (
+        "This replica is sending an error to its primary: 'ERR unknown command 'NOSUCH'"
+        in capfd.readouterr().out
+    )
+    assert stored(node)[b"k"] == b"w"
+
+
+async def test_a_silent_primary_is_given_up(node: Node, primary: HandPrimary, linked: Conversation) -> None:
+    """repl-timeout, 60 s."""
+    start = trio.current_time()
+    await primary.accept()
+    assert trio.current_time() - start == pytest.approx(60, abs=1)
+
+
+async def test_continues_after_the_link_broke(node: Node, primary: HandPrimary, linked: Conversation) -> None:
+    """At once, from the byte after the last command applied; half a command is asked for again."""
+    await linked.say(encode_command(["SELECT", 3]) + encode_command(["SET", "a", "1"]) + b"*3\r\n$3\r\nSE")
+    await trio.sleep(2)
+    offset = node.replication.offset()
+    await linked.close()
+    start = trio.current_time()
+    again = await primary.accept()
+    assert await again.greet() == [b"PSYNC", REPLID, b"%d" % (offset + 1)]
+    assert trio.current_time() == start
+    await again.say(b"+CONTINUE\r\n" + encode_command(["SET", "a", "2"]))
+    await again.acknowledged()
+    await trio.testing.wait_all_tasks_blocked()
+    assert stored(node, 3) == {b"a": 2}
+    assert node.replication.link_up
+
+
+async def test_continues_under_another_name(
+    node: Node, primary: HandPrimary, linked: Conversation, replica: Any
+) -> None:
+    """The primary was promoted meanwhile: our own replicas have to ask again, and may continue."""
+    replica.full_sync()
+    await trio.sleep(2)
+    await linked.close()
+    again = await primary.accept()
+    await again.greet()
+    await again.say(b"+CONTINUE " + b"d" * 40 + b"\r\n")
+    await again.acknowledged()
+    assert node.replication.stream.replid == b"d" * 40
+    assert node.replication.stream.replid2 == REPLID
+    assert replica.transport.closed
+
+
+async def test_passes_the_stream_on_byte_for_byte(
+    node: Node, primary: HandPrimary, linked: Conversation, replica: Any
+) -> None:
+    """A chain counts one set of offsets; what this node changes by itself is not in it."""
+    replid, offset, keys, _ = replica.full_sync()
+    assert (replid, offset, keys) == (REPLID, 1000, {(0, b"k"): b"v"})
+    wire = encode_command(["SELECT", 0]) + encode_command(["SET", "a", "1"])
+    await linked.say(wire)
+    await trio.testing.wait_all_tasks_blocked()
+    assert replica.take() == wire
+
+
+async def test_own_replicas_must_ask_again_after_a_full_synchronisation(
+    node: Node, primary: HandPrimary, linked: Conversation, replica: Any
+) -> None:
+    replica.full_sync()
+    await trio.sleep(2)
+    await linked.close()
+    again = await primary.accept()
+    assert not replica.transport.closed
+    await again.full_sync(snapshot_of({}), 5000)
+    assert replica.transport.closed
+
+
+# --- Orders
+
+
+async def test_not_one_more_command_after_a_promotion(
+    node: Node, linked: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even what has been received is not applied: the new primary's history begins at its offset."""
+    monkeypatch.setattr(apply, "SLICE_S", -1.0)
+    one = encode_command(["SET", "n", "00"])
+    await linked.say(b"".join(encode_command(["SET", "n", f"{n:02}"]) for n in range(64)))
+    with trio.fail_after(5):
+        while node.replication.offset() == 1000:
+            await trio.lowlevel.checkpoint()
+    node.replication.promote()
+    offset = node.replication.offset()
+    value = stored(node)[b"n"]
+    assert 1000 < offset < 1000 + 64 * len(one)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (node.replication.offset(), stored(node)[b"n"]) == (offset, value)
+    assert node.replication.stream.replid2 == REPLID
+    assert node.replication.stream.second_offset == offset + 1
+
+
+async def test_a_former_primary_asks_to_continue_its_own_history(
+    node: Node, primary: HandPrimary, client: Any, replica: Any
+) -> None:
+    """The promoted replica knows it as its second id."""
+    replid, _, _, _ = replica.full_sync()
+    client.call("SET", "k", "v")
+    node.replication.follow("p", 1)
+    offset = node.replication.offset()
+    conversation = await primary.accept()
+    assert await conversation.greet() == [b"PSYNC", replid, b"%d" % (offset + 1)]
+
+
+async def test_following_another_primary_drops_the_link(
+    node: Node, primary: HandPrimary, linked: Conversation
+) -> None:
+    node.replication.follow("q", 2)
+    assert not node.replication.link_up
+    conversation = await primary.accept()
+    await conversation.full_sync(snapshot_of({b"other": b"x"}), 7)
+    assert stored(node) == {b"other": b"x"}
+    with pytest.raises(follower.LinkError):
+        await linked.stream.read_exactly(100_000)
+
+
+async def test_following_the_same_primary_changes_nothing(node: Node, linked: Conversation) -> None:
+    node.replication.follow("p", 1)
+    assert node.replication.link_up
+
+
+async def test_roles_change_what_is_allowed(node: Node, client: Any) -> None:
+    changes: list[bool] = []
+    node.replication.on_role_change.append(lambda: changes.append(node.replication.is_primary))
+    node.replication.follow("p", 1)
+    assert not node.policy.expires
+    assert client.error("SET", "k", "v").startswith("READONLY ")
+    client.call("CONFIG", "SET", "replica-read-only", "no")
+    assert client.raw("SET", "k", "v") == b"+OK\r\n"
+    client.call("CONFIG", "SET", "replica-serve-stale-data", "no")
+    assert client.error("GET", "k").startswith("MASTERDOWN ")
+    node.replication.promote()
+    assert client.call("GET", "k") == b"v"
+    assert node.policy.expires
+    assert changes == [False, True]
+
+
+async def test_stale_data_are_hidden_only_while_the_link_is_down(
+    node: Node, primary: HandPrimary, linked: Conversation, client: Any
+) -> None:
+    ups: list[bool] = []
+    node.replication.on_link_change.append(lambda: ups.append(node.replication.link_up))
+    client.call("CONFIG", "SET", "replica-serve-stale-data", "no")
+    assert client.call("GET", "k") == b"v"
+    await trio.sleep(2)
+    await linked.close()
+    again = await primary.accept()
+    await again.greet()
+    assert Guard.STALE in node.guards
+    await again.say(b"+CONTINUE\r\n")
+    await again.acknowledged()
+    assert client.call("GET", "k") == b"v"
+    assert ups == [False, True]
+
+
+async def test_data_age(node: Node, primary: HandPrimary, advance: Callable[[int], None]) -> None:
+    """None until the first synchronisation with this primary has ended; then the time since it was heard."""
+    replication = node.replication
+    assert replication.data_age_ms(node.clock.now_ms) is None
+    replication.follow("p", 1)
+    conversation = await primary.accept()
+    await conversation.greet()
+    assert replication.data_age_ms(node.clock.now_ms) is None
+    snapshot = snapshot_of({})
+    await conversation.say(b"+FULLRESYNC %b 1\r\n$%d\r\n" % (REPLID, len(snapshot)) + snapshot)
+    await conversation.acknowledged()
+    advance(1500)
+    assert replication.data_age_ms(node.clock.now_ms) == 1500
+    await conversation.say(PING)
+    await trio.testing.wait_all_tasks_blocked()
+    assert replication.data_age_ms(node.clock.now_ms) == 0
+    replication.follow("q", 1)
+    assert replication.data_age_ms(node.clock.now_ms) is None
+
+
+# --- Expiry
+
+
+async def test_expiry_is_the_primarys(
+    node: Node, primary: HandPrimary, client: Any, advance: Callable[[int], None]
+) -> None:
+    """A key whose time is over is hidden here, is there for the primary's commands, and goes with its DEL."""
+    now_ms = node.clock.now_ms
+    node.replication.follow("p", 1)
+    conversation = await primary.accept()
+    snapshot = snapshot_of({b"a": b"1", b"b": b"2"}, expire_at_ms={b"a": now_ms + 10, b"b": now_ms + 10})
+    await conversation.full_sync(snapshot)
+    advance(20)
+    assert client.call("GET", "a") is None
+    assert not node.cron.expire(1.0)
+    assert stored(node).keys() == {b"a", b"b"}
+    await conversation.say(encode_command(["APPEND", "b", "0"]) + encode_command(["DEL", "a"]))
+    await trio.testing.wait_all_tasks_blocked()
+    assert stored(node) in ({b"b": b"20"}, {b"b": 20})
+
+
+# --- What others see
+
+
+async def test_role_and_info_tell_the_primary(node: Node, client: Any, primary: HandPrimary) -> None:
+    node.replication.follow("p", 1)
+    assert client.call("ROLE") == [b"slave", b"p", 1, b"connect", -1]
+    conversation = await primary.accept()
+    await conversation.greet()
+    assert client.call("ROLE") == [b"slave", b"p", 1, b"handshake", -1]
+    snapshot = snapshot_of({})
+    await conversation.say(b"+FULLRESYNC %b 9\r\n$%d\r\n%b" % (REPLID, len(snapshot), snapshot[:10]))
+    await trio.testing.wait_all_tasks_blocked()
+    assert node.replication.follower.state is LinkState.SYNC
+    text = client.call("INFO", "replication").decode()
+    assert "master_sync_in_progress:1\r\n" in text
+    assert f"master_sync_left_bytes:{len(snapshot) - 10}\r\n" in text
+    await conversation.say(snapshot[10:])
+    await conversation.acknowledged()
+    assert client.call("ROLE") == [b"slave", b"p", 1, b"connected", 9]
+    text = client.call("INFO", "replication").decode()
+    assert "role:slave\r\nmaster_host:p\r\nmaster_port:1\r\nmaster_link_status:up\r\n" in text
+    assert "slave_repl_offset:9\r\n" in text
+
+
+def test_replicaof(node: Node, client: Any) -> None:
+    assert client.raw("REPLICAOF", "10.0.0.1", "7000") == b"+OK\r\n"
+    assert node.replication.primary_address == ("10.0.0.1", 7000)
+    assert client.call("CONFIG", "GET", "replicaof") == [b"replicaof", b"10.0.0.1 7000"]
+    assert client.raw("SLAVEOF", "10.0.0.1", "7000") == b"+OK Already connected to specified master\r\n"
+    assert client.error("REPLICAOF", "h", "70000") == "ERR Invalid master port"
+    assert client.error("WAIT", 1, 0).startswith("ERR WAIT cannot be used with replica instances.")
+    assert client.raw("REPLICAOF", "No", "oNe") == b"+OK\r\n"
+    assert node.replication.is_primary
+    node.config.store(directives.CLUSTER_ENABLED, True)
+    assert client.error("REPLICAOF", "h", "1") == "ERR REPLICAOF not allowed in cluster mode."
+
+
+def test_blocked_clients_of_a_primary_that_turns_replica_are_set_free(
+    node: Node, client: Any, new_client: Any, replica: Any
+) -> None:
+    replica.full_sync()
+    client.call("SET", "k", "v")
+    assert client.raw("WAIT", 1, 0) is None
+    node.replication.follow("p", 1)
+    assert client.transport.sent.startswith(b"-UNBLOCKED ")
+    assert client.transport.closed
+
+
+async def test_old_data_are_freed_in_slices(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loader looks at the time now and then, and lets others run when its slice is over."""
+    monkeypatch.setattr(load, "SLICE_S", -1.0)
+    loader = load.SnapshotLoader(node.databases, node.changes, node.policy)
+    turns = 0
+    async with trio.open_nursery() as nursery:
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await trio.lowlevel.checkpoint()
+
+        nursery.start_soon(count)
+        await loader.feed(snapshot_of({b"%d" % n: b"x" for n in range(1000)}))
+        nursery.cancel_scope.cancel()
+    assert loader.ended
+    assert turns > 10
