@@ -6,7 +6,6 @@ is requested. What one service needs of another is handed over here as a callabl
 
 from __future__ import annotations
 
-import gc
 import random
 import secrets
 import socket
@@ -21,6 +20,7 @@ from node.cluster.access import ClusterAccess
 from node.cluster.service import Cluster
 from node.cluster.settings import bus_port
 from node.cluster_wiring import DataHost, cluster_hands, key_exists
+from node.collector import short_pauses
 from node.command.call import Call
 from node.command.registry import Table, freeze
 from node.command.spec import DECLARED
@@ -95,6 +95,7 @@ class Node:
             self.stats,
             self.guards,
             self.clients,
+            self.timers,
             self.databases,
             self.changes,
             self.policy,
@@ -172,6 +173,8 @@ class Node:
         rng = random.Random(secrets.randbits(64))
         cluster = Cluster(self.config, self.log, self.clock, self.timers, host, hands, key_exists, rng)
         self.reactor.before_turn.append(cluster.wake)
+        me = cluster.core.state.me
+        self.replication.expected_replicas = lambda: sum(not each.unreachable for each in me.replicas)
         return cluster
 
     def _observe(self) -> None:
@@ -206,16 +209,21 @@ class Node:
 
         Raises ListenError, CannotStartError.
         """
-        fit_open_files(self.config, self.log)
-        pid_file.write()
-        banner.say_mode(self.log, self.config, self.identity)
-        banner.say_warnings(self.log, self.config)
-        self.server.listen()
-        bus_listeners = self._bus_listeners() if self.cluster is not None else []
+        with shutdown_signals(self.config, self.lifecycle, self.log), short_pauses():
+            fit_open_files(self.config, self.log)
+            pid_file.write()
+            banner.say_mode(self.log, self.config, self.identity)
+            banner.say_warnings(self.log, self.config)
+            self.server.listen()
+            bus_listeners = self._bus_listeners() if self.cluster is not None else []
+            self.log.notice("Server initialized")
+            self.memory.started()
+            await self._serve(bus_listeners, pid_file)
+        self.log.warning("Shoal is now ready to exit, bye bye...")
+        return self.lifecycle.exit_status
+
+    async def _serve(self, bus_listeners: list[socket.socket], pid_file: PidFile) -> None:
         manager = ServiceManager(self.config, self.log)
-        self.log.notice("Server initialized")
-        gc.freeze()
-        self.memory.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.reactor.run)
             nursery.start_soon(self.timers.run)
@@ -225,15 +233,12 @@ class Node:
                 nursery.start_soon(self.cluster.run, bus_listeners)
             banner.say_ready(self.log, self.config)
             manager.say_ready()
-            with shutdown_signals(self.config, self.lifecycle, self.log):
-                await self.lifecycle.wait()
+            await self.lifecycle.wait()
             manager.say_stopping()
             pid_file.remove()
             self.reactor.settle()
             self.server.stop_listening()
             nursery.cancel_scope.cancel()
-        self.log.warning("Shoal is now ready to exit, bye bye...")
-        return self.lifecycle.exit_status
 
     def _bus_listeners(self) -> list[socket.socket]:
         """Raises ListenError."""

@@ -23,6 +23,7 @@ class Replicating(Protocol):
     def promote(self) -> None: ...
     def offset(self) -> int: ...
     def data_age_ms(self, now_ms: int) -> int | None: ...
+    def hold_offset(self, until_ms: int) -> None: ...
 
 
 class DataHost:
@@ -60,12 +61,20 @@ def cluster_hands(
         if dropped:
             log.notice(f"Deleted {dropped} keys of slots that other nodes own now ({slots})")
 
+    def pause_writes(until_ms: int) -> None:
+        clients.pause("failover", until_ms, all_commands=False)
+        replication.hold_offset(until_ms)
+
+    def resume_writes() -> None:
+        clients.unpause("failover")
+        replication.hold_offset(0)
+
     return Hands(
         follow=replication.follow,
         promote=replication.promote,
         drop_slots=drop_slots,
-        pause_writes=lambda until_ms: clients.pause("failover", until_ms, all_commands=False),
-        resume_writes=lambda: clients.unpause("failover"),
+        pause_writes=pause_writes,
+        resume_writes=resume_writes,
         flush_all=database.clear,
         fatal=lambda why: lifecycle.request_shutdown(why, exit_status=1),
         role_changed=lambda: None,

@@ -56,6 +56,40 @@ class Transport(Protocol):
         """What its socket is watched for: `r` to be read, `w` to be written, `rw`, or nothing."""
 
 
+class Gone:
+    """The transport of a session whose connection has ended: what is done to it has no effect."""
+
+    def send(self, data: bytes) -> None:
+        pass
+
+    def close(self, after_output: bool) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
+    def trust(self) -> None:
+        pass
+
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        pass
+
+    def output_bytes(self) -> int:
+        return 0
+
+    def output_parts(self) -> int:
+        return 0
+
+    def pending_bytes(self) -> int:
+        return 0
+
+    def descriptor(self) -> int:
+        return -1
+
+    def waits_for(self) -> str:
+        return ""
+
+
 class Block:
     """Returned by a handler in place of a reply: the session waits.
 
@@ -142,6 +176,12 @@ class Session:
         self.blocked: Block | None = None
         self.closing = False  # no further request is run
         self.guarded = False
+
+    def end(self) -> None:
+        """The connection is gone: lets go of it and of the call, so that no cycle stays (node.collector)."""
+        self.closing = True
+        self.transport = Gone()
+        del self.call.session
 
     def close_after_reply(self) -> None:
         """Ends the connection when what is queued, the reply in the making too, has been sent."""

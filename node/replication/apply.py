@@ -31,7 +31,7 @@ _REQUESTS_BETWEEN_LOOKS = 16
 
 
 class Dispatch(Protocol):
-    """What is needed of the dispatcher: commands by name, `run` for what may run, `execute` for the full path."""
+    """What is needed of the dispatcher: `run` for what may run, `execute` for the full path."""
 
     table: Table
 

@@ -101,7 +101,7 @@ class Follower:
         self._ack_now = trio.Event()
         self._db_index = 0  # selected by the stream
         self._synced = False  # the data are this primary's
-        self._connected_at_s = 0.0
+        self._connected_at_s: float | None = None
         self.primary: tuple[str, int] | None = None
         self.state = LinkState.NONE
         self.applier: Applier | None = None
@@ -170,7 +170,7 @@ class Follower:
     async def _keep_link(self, host: str, port: int) -> None:
         pause_s = 0.0
         while True:
-            self._connected_at_s = 0.0
+            self._connected_at_s = None
             longest_s = BACKOFF_REFUSED_S
             try:
                 with trio.CancelScope() as self._attempt:
@@ -192,12 +192,16 @@ class Follower:
             if self.primary != (host, port):
                 return
             self._set_state(LinkState.CONNECT)
-            held = self._connected_at_s and trio.current_time() - self._connected_at_s >= HELD_S
-            pause_s = 0.0 if held else min(max(BACKOFF_FIRST_S, 2 * pause_s), longest_s)
+            pause_s = 0.0 if self._held() else min(max(BACKOFF_FIRST_S, 2 * pause_s), longest_s)
             self._log.notice(f"Reconnecting to MASTER {host}:{port}")
             self._hurry = trio.Event()
             with trio.move_on_after(pause_s):
                 await self._hurry.wait()
+
+    def _held(self) -> bool:
+        """Whether the connection that has just ended was a good one."""
+        since_s = self._connected_at_s
+        return since_s is not None and trio.current_time() - since_s >= HELD_S
 
     async def _try(self, host: str, port: int) -> None:
         """One connection, to its end. Raises what ended it."""
@@ -274,7 +278,9 @@ class Follower:
     async def _follow_stream(self, connection: BufferedStream, rest: bytes) -> None:
         session = self._new_session(LinkTransport(self), connection.peer.encode())
         session.call.db = session.call.databases[min(self._db_index, len(session.call.databases) - 1)]
-        applier = self.applier = Applier(session, self._stream, self._clock, self._policy, self._log, self._dispatch(), self._settle)
+        applier = self.applier = Applier(
+            session, self._stream, self._clock, self._policy, self._log, self._dispatch(), self._settle
+        )
         self._synced = True
         self._connected_at_s = trio.current_time()
         self._set_state(LinkState.CONNECTED)

@@ -71,11 +71,15 @@ class Primary:
         self._alone_since_ms = clock.now_ms
         self.replicas = Replicas()
         self.acks = Acks(self.replicas)
-        self.offset_held = False  # a fail-over compares offsets: nothing of our own may move ours
+        self.offset_held_until_ms = 0  # a fail-over compares offsets: nothing of our own may move ours
         self.on_backlog: Callable[[], None] = lambda: None  # the backlog came or went
         guard_inputs = (directives.MIN_REPLICAS_TO_WRITE, directives.MIN_REPLICAS_MAX_LAG)
         config.on_change_of(guard_inputs, self.update_guard)
         config.on_change(directives.REPL_BACKLOG_SIZE, self._resize_backlog)
+
+    @property
+    def offset_held(self) -> bool:
+        return self._clock.now_ms < self.offset_held_until_ms
 
     # The stream
 

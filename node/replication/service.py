@@ -35,6 +35,7 @@ from node.replication.primary import Primary
 from node.replication.replicas import Replica
 from node.replication.stream import Stream
 from node.resp.encode import error, integer
+from node.timers import Timers
 
 UNBLOCKED = error(
     b"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
@@ -45,8 +46,8 @@ Task = Callable[[], Awaitable[None]]
 
 
 class Replication:
-    """One per node. `tellers` are those of `node.server.after`; the application sets `dispatcher`, and may set
-    `expected_replicas`, which tells how many replicas are known to this node.
+    """One per node. `tellers` are those of `node.server.after`; the application sets `dispatcher`, and may
+    set `expected_replicas`, which tells how many replicas are known to this node.
 
     Services hang themselves into `on_role_change`, `on_link_change` (the link to the primary went up or down)
     and `on_data_replaced` (another data set took the place of ours: every key may have changed).
@@ -60,6 +61,7 @@ class Replication:
         stats: Stats,
         guards: Guards,
         clients: Clients,
+        timers: Timers,
         databases: list[Database],
         changes: Changes,
         policy: Policy,
@@ -74,6 +76,7 @@ class Replication:
         self._clock = clock
         self._guards = guards
         self._clients = clients
+        self._timers = timers
         self._policy = policy
         self._tellers = tellers
         self._new_call = new_call
@@ -188,9 +191,14 @@ class Replication:
             self.promote()
             self._log.notice(f"MASTER MODE enabled (user request from '{client}')")
 
-    def hold_offset(self, held: bool) -> None:
-        """While a fail-over compares offsets, a paused primary sends nothing of its own (PING, GETACK)."""
-        self.primary.offset_held = held
+    def hold_offset(self, until_ms: int) -> None:
+        """Until that time (0: no longer) a paused primary moves its offset by nothing of its own, while a replica
+        that is to take over compares it: no PING, no GETACK, no expired keys.
+        """
+        self.primary.offset_held_until_ms = until_ms
+        self._choose_expiry()
+        if until_ms:
+            self._timers.at(until_ms, self._choose_expiry)
 
     def when_acknowledged(
         self, offset: int, count: int, callback: Callable[[int], None]
@@ -250,11 +258,15 @@ class Replication:
     # What follows from a change
 
     def _role_changed(self) -> None:
-        self._policy.expires = self.is_primary
+        self.primary.offset_held_until_ms = 0
+        self._choose_expiry()
         self._choose_teller()
         self._update_guards()
         for callback in self.on_role_change:
             callback()
+
+    def _choose_expiry(self) -> None:
+        self._policy.expires = self.is_primary and not self.primary.offset_held
 
     def _choose_teller(self) -> None:
         tell: Teller = self.stream.feed

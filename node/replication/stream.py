@@ -15,10 +15,14 @@ Source: https://redis.io/docs/management/replication/, "Replication ID explained
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from hiredis import pack_command
 
 from node.replication.backlog import Backlog
+
+# Twice as fast as node.resp.encode.command, and asked for every write. (Its stub knows one argument only.)
+_encode: Callable[[tuple[bytes, ...]], bytes] = pack_command  # type: ignore[assignment]
 
 NO_REPLID = b"0" * 40
 
@@ -45,13 +49,13 @@ class Stream:
         if db_index != self._selected:
             self._selected = db_index
             self.feed_bare([b"SELECT", b"%d" % db_index])
-        data = pack_command(tuple(argv))
+        data = _encode(tuple(argv))
         self._pending.append(data)
         self.offset += len(data)
 
     def feed_bare(self, argv: list[bytes]) -> None:
         """A command that is for no database."""
-        self.relay(pack_command(tuple(argv)))
+        self.relay(_encode(tuple(argv)))
 
     def relay(self, data: bytes) -> None:
         """Bytes of the stream as they are."""

@@ -255,6 +255,8 @@ class Connection:
         self._waiting.clear()
         if self.on_close is not None:
             self.on_close()
+            self.on_close = None
+        self.session.end()
 
     # The session's side (Transport)
 

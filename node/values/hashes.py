@@ -2,7 +2,7 @@
 
 A hash of few short fields is one packed `bytes` (`packed.py`): separator, field, divider, value, separator,
 field, … A field is found by one `bytes.find` of what stands around it. Beyond the limits it becomes a dict,
-and a `SplitDict` with thousands of fields. It never goes back.
+and a `SplitDict` with many fields. It never goes back.
 
 A field whose deadline has passed is there until `expire_due` removes it. A primary calls that before
 anything else it does with a hash that has deadlines, and tells its replicas what was removed; a replica must
@@ -35,7 +35,7 @@ _DEADLINE_BYTES = 240  # an entry of a dict and of a heap, and what they hold
 
 
 class Hash:
-    """Fields with values. Empty only before its first field and after its last; then its key has to go."""
+    """Fields with values. Empty only before its first field and after its last: its key has to go."""
 
     __slots__ = ("_count", "_deadlines", "_packed", "_table")
 

@@ -3,12 +3,12 @@
 They can change while the node runs, so every operation that may make a collection grow gets the limits of the
 moment. A collection that was converted under tighter limits stays as it is.
 
-Source: redis.conf of Redis 7.2, "ADVANCED CONFIG".
+Source: redis.conf of Redis 7.2, "ADVANCED CONFIG"; quicklist.c for what the limit of lists means.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _NODE_BYTES = (4096, 8192, 16384, 32768, 65536)
 # What a limit on entries does not limit: an entry may be long.
@@ -20,6 +20,10 @@ _UNLIMITED = 1 << 63
 class Limits:
     """Entries (fields, members) and bytes of one entry; `list_max_listpack_size` is entries when positive,
     and 4, 8, 16, 32, 64 KB in all for -1 to -5.
+
+    What follows from that for lists is worked out once: entries and bytes (the listpack's header included) of
+    a listpack, and those at which a quicklist that shrinks becomes one again: half, so that a list at the
+    limit does not go to and fro.
     """
 
     list_max_listpack_size: int = -2
@@ -31,26 +35,19 @@ class Limits:
     zset_max_listpack_entries: int = 128
     zset_max_listpack_value: int = 64
 
-    def list_bytes(self) -> int:
-        """Bytes that the listpack of a list may have, its header included."""
-        size = self.list_max_listpack_size
-        return _SAFE_BYTES if size >= 0 else _NODE_BYTES[min(-size, len(_NODE_BYTES)) - 1]
+    list_entries: int = field(init=False, repr=False, compare=False)
+    list_bytes: int = field(init=False, repr=False, compare=False)
+    list_shrunk_entries: int = field(init=False, repr=False, compare=False)
+    list_shrunk_bytes: int = field(init=False, repr=False, compare=False)
 
-    def list_entries(self) -> int:
-        """Entries that the listpack of a list may have."""
+    def __post_init__(self) -> None:
         size = self.list_max_listpack_size
-        return _UNLIMITED if size < 0 else max(size, 1)
-
-    def list_shrunk_bytes(self) -> int:
-        """At how many bytes a quicklist that shrinks becomes a listpack again: half, so that a list at the
-        limit does not go to and fro.
-        """
-        size = self.list_max_listpack_size
-        return _UNLIMITED if size >= 0 else self.list_bytes() // 2
-
-    def list_shrunk_entries(self) -> int:
-        """At how many entries a quicklist that shrinks becomes a listpack again."""
-        return self.list_entries() // 2
+        entries = _UNLIMITED if size < 0 else max(size, 1)
+        most_bytes = _SAFE_BYTES if size >= 0 else _NODE_BYTES[min(-size, len(_NODE_BYTES)) - 1]
+        object.__setattr__(self, "list_entries", entries)
+        object.__setattr__(self, "list_bytes", most_bytes)
+        object.__setattr__(self, "list_shrunk_entries", entries // 2)
+        object.__setattr__(self, "list_shrunk_bytes", most_bytes if size >= 0 else most_bytes // 2)
 
 
 DEFAULT = Limits()

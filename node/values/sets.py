@@ -1,8 +1,8 @@
 """Set values.
 
-A set of few integers is a sorted array (`intset.py`), one of few short members one packed `bytes` (`packed.py`),
-any other a dict (`SplitDict` with thousands of members). An array becomes one of the others with a member that
-is no integer or with too many, a packed set becomes a dict; it never goes back.
+A set of few integers is a sorted array (`intset.py`), one of few short members one packed `bytes`
+(`packed.py`), any other a dict (`SplitDict` with many members). An array becomes one of the others with a
+member that is no integer or with too many, a packed set becomes a dict; it never goes back.
 
 Source: the pages of the set commands; t_set.c of Redis 7.2 for when encodings change.
 """
@@ -27,7 +27,7 @@ _INTSET_ENTRIES_MAX = 1 << 30
 
 
 class Set:
-    """Different byte strings. Empty only before its first member and after its last; then its key has to go."""
+    """Different byte strings. Empty only before its first member and after its last: its key has to go."""
 
     __slots__ = ("_count", "_ints", "_packed", "_table")
 
@@ -227,7 +227,7 @@ class Set:
         return unescape(member)
 
     def pop_many(self, rng: Random, count: int) -> list[bytes]:
-        """Removes and returns `count` members, all where there are fewer, every choice with the same chance."""
+        """Removes and returns `count` members, all where there are fewer, chosen as by `sample`."""
         popped = self.sample(rng, count)
         if len(popped) * 2 > len(self) and self._ints is None:
             gone = set(popped)

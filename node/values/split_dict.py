@@ -1,9 +1,9 @@
-"""A table of very many keys: what the dict of a collection becomes when it has thousands of them.
+"""A table of very many keys: what the dict of a collection becomes when it has hundreds of them.
 
 One big dict cannot be entered in the middle, so neither walked in pieces (SCAN) nor sampled, and growing it
 stops everything else. So the keys are spread over dicts of at most `BUCKET_KEYS` by the low bits of their
 hash. A dict that is full is split in two by one more bit, and two that have become nearly empty are joined
-again; either takes some 50 microseconds, and the others stay. `_directory` has an entry for every value of
+again; either takes some 10 microseconds, and the others stay. `_directory` has an entry for every value of
 the bits in use, so several entries share a dict that uses fewer of them (extendible hashing: Fagin,
 Nievergelt, Pippenger, Strong, 1979).
 
@@ -31,7 +31,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 V = TypeVar("V")
 
-BUCKET_KEYS = 682  # what a dict of 1024 places holds before it grows
+BUCKET_KEYS = 170  # what a dict of 256 places holds before it grows
 _JOIN_BELOW = BUCKET_KEYS // 4
 _JOINED_MAX = BUCKET_KEYS // 2
 _DEPTH_MAX = 24  # hashes that agree in more bits than this are left together
@@ -215,7 +215,10 @@ def sample_keys(table: Table[V], rng: Random, count: int) -> list[bytes]:
     size = len(table)
     if count >= size:
         return list(table)
-    if count * 3 > size:
+    if count * 2 > size:
+        left_out = set(sample_keys(table, rng, size - count))
+        return [key for key in table if key not in left_out]
+    if count * 5 > size:
         return rng.sample(list(table), count)
     chosen: dict[bytes, None] = {}
     while len(chosen) < count:

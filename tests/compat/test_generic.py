@@ -318,6 +318,9 @@ OBJECT REFCOUNT int
 OBJECT IDLETIME missing
 OBJECT FREQ int
 OBJECT FREQ missing
+# What APPEND, SETRANGE and INCRBYFLOAT make is stored as a number here when it is one, never so in Redis.
+APPEND int 5
+- OBJECT ENCODING int
 OBJECT
 OBJECT ENCODING
 OBJECT ENCODING a b

@@ -27,7 +27,7 @@ def main(host: str, port: int, prefix: str) -> None:
     for number in range(KEY_COUNT):
         assert cluster.get(f"{prefix}:{number}") == b"%d" % number
     assert cluster.ping(target_nodes=RedisCluster.ALL_NODES) is True
-    told = {f"{node.host}:{node.port}" for node in cluster.get_nodes()}
+    told = {f"{node.host}:{node.port}" for node in cluster.get_nodes()}  # type: ignore[no-untyped-call]
     cluster.close()
     redirects = redirected_to(Redis(host=host, port=port, password=PASSWORD), prefix)
     assert len(redirects) >= 2, "a node has at most a third of the keys"

@@ -89,9 +89,11 @@ def test_addresses_are_fixed_and_no_container_gets_one_by_chance(compose: Any) -
 
 
 def test_the_gateway_is_outside_and_everything_else_inside(compose: Any) -> None:
-    """Connections to published ports come from the gateway, those of containers from their addresses."""
+    """Connections to published ports come from the gateway, those of containers from their addresses, and
+    those of a node's own container from its loopback.
+    """
     spare = ip_network(compose.subnet["ip_range"])
-    containers = [*map(compose.address, compose.nodes.values()), str(spare[1]), str(spare[-2])]
+    containers = ["127.0.0.1", *map(compose.address, compose.nodes.values()), str(spare[1]), str(spare[-2])]
     for service in compose.nodes.values():
         config = compose.config(service)
         assert endpoint_kind(config, f"{compose.subnet['gateway']}:50000".encode()) == "hostname"

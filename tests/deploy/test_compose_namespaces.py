@@ -1,9 +1,9 @@
 """The commands of docker-compose.yml, run as an engine would run them: the proof that its addresses work.
 
 Every container becomes a network namespace with the container's address, joined by a bridge to one that
-plays the machine, where a small relay stands for published ports. Where namespaces may not be made, containers
-become addresses 127.0.77.131 to 136, which SHOAL_NET makes of the same file. Nothing of the machine's own
-network is touched in either case.
+plays the machine, where a small relay stands for published ports. Where namespaces may not be made,
+containers become addresses 127.0.77.131 to 136, which SHOAL_NET makes of the same file. Nothing of the
+machine's own network is touched in either case.
 
 Not shown here, since it needs an engine: the image, volumes, restarts.
 """
@@ -11,6 +11,7 @@ Not shown here, since it needs an engine: the image, volumes, restarts.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -27,7 +28,7 @@ import pytest
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 HERE = Path(__file__).parent
-DEADLINE_S = 15.0
+DEADLINE_S = 25.0
 
 MACHINE_OUTSIDE = "192.0.2.1"  # the machine's address in the network that it shares with other machines
 ELSEWHERE = "192.0.2.2"
@@ -47,7 +48,7 @@ class Site(ABC):
         }
         self.gateway: str = compose.subnet["gateway"]
         self.processes: list[subprocess.Popen[str]] = []
-        self.nodes: list[subprocess.Popen[str]] = []
+        self.nodes: dict[str, subprocess.Popen[str]] = {}
         self.hosts = directory / "hosts"
         names = [f"{compose.address(service)} {name}" for name, service in compose.nodes.items()]
         self.hosts.write_text("\n".join(["127.0.0.1 localhost", *names, ""]))
@@ -87,14 +88,19 @@ class Site(ABC):
         assert status == 0, output
         return output.split()
 
+    def start_node(self, name: str) -> None:
+        """Also once more, with the volume that it had."""
+        service = self.compose.nodes[name]
+        data = self.directory / name
+        data.mkdir(exist_ok=True)
+        words = [*self.compose.words(service), *self.node_extras(service)]
+        with (data / "log").open("a") as log:
+            options = {"cwd": data, "env": service["environment"], "stdout": log, "stderr": log}
+            self.nodes[name] = self.start(name, words, **options)
+
     def start_nodes(self) -> None:
-        for name, service in self.compose.nodes.items():
-            data = self.directory / name
-            data.mkdir()
-            words = [*self.compose.words(service), *self.node_extras(service)]
-            with (data / "log").open("w") as log:
-                options = {"cwd": data, "env": service["environment"], "stdout": log, "stderr": log}
-                self.nodes.append(self.start(name, words, **options))
+        for name in self.compose.nodes:
+            self.start_node(name)
 
     def wait_healthy(self) -> None:
         """As depends_on with condition: service_healthy does, by the health check of the file."""
@@ -116,9 +122,9 @@ class Site(ABC):
 
     def stop_nodes(self) -> list[int]:
         """As `docker compose stop` does; returns the exit statuses."""
-        for process in self.nodes:
+        for process in self.nodes.values():
             process.send_signal(signal.SIGTERM)
-        return [process.wait(DEADLINE_S) for process in self.nodes]
+        return [process.wait(DEADLINE_S) for process in self.nodes.values()]
 
     def kill_all(self) -> None:
         for process in self.processes:
@@ -302,7 +308,7 @@ def outside(site: Site, host: str) -> list[str]:
     return [f"{host}:{compose_port(service)}" for service in site.compose.nodes.values()]
 
 
-@pytest.mark.parametrize("kind", [Namespaces, Loopback])
+@pytest.mark.parametrize("kind", [Namespaces, pytest.param(Loopback, marks=pytest.mark.slow)])
 def test_compose_up_serves_this_machine_and_containers(site: Callable[..., Site], kind: type[Site]) -> None:
     """With no variable set. A second `up` finds the cluster and is content."""
     here = site(kind)
@@ -326,3 +332,33 @@ def test_announced_to_other_machines_with_a_password(site: Callable[..., Site]) 
     assert here.client("inside", "node-1", 7000) == inside(here)
     status, output = here.run("inside", "env", "SHOAL_PASSWORD=", "node-health", "7000")
     assert (status, output) == (1, "port 7000: Connection refused\n")  # it asks the node of its own machine
+
+
+@pytest.mark.slow
+def test_a_primary_that_is_restarted_at_once_loses_nothing(site: Callable[..., Site]) -> None:
+    """It waits until its replica has taken over, then copies the keys. All six restarted find each other."""
+    here = site()
+    created(here)
+    here.client("machine", "127.0.0.1", 7000)
+    assert sizes(here) == [200, 200]
+    here.nodes["node-1"].kill()
+    here.nodes["node-1"].wait()
+    here.start_node("node-1")
+    here.wait_healthy()
+    assert "exists, and all is well" in created(here)
+    assert sizes(here) == [200, 200]
+
+    assert here.stop_nodes() == [0] * 6
+    here.start_nodes()
+    here.wait_healthy()
+    assert "exists, and all is well" in created(here)
+    assert here.client("inside", here.compose.address(here.compose.nodes["node-2"]), 7001) == inside(here)
+
+
+def sizes(site: Site) -> list[int]:
+    """How many keys all primaries hold, and all replicas."""
+    seed = f"{site.compose.address(site.compose.nodes['node-2'])}:7001"
+    status, output = site.run("inside", "ctl", "cluster", "status", "--addr", seed, "--json")
+    assert status == 0, output
+    nodes = json.loads(output)["nodes"]
+    return [sum(node["keys"] for node in nodes if node["role"] == role) for role in ("primary", "replica")]

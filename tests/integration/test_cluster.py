@@ -82,6 +82,13 @@ class LocalCluster:
             nodes = node.execute_command("CLUSTER NODES").values()
         return any(known["node_id"] == node_id and "slave" in known["flags"] for known in nodes)
 
+    def is_linked(self, port: int) -> bool:
+        """Whether the node at `port` knows all others by their names and is connected to them."""
+        with self.node(port) as node:
+            nodes = node.execute_command("CLUSTER NODES").values()
+        named = [known for known in nodes if known["connected"] and "handshake" not in known["flags"]]
+        return len(named) > len(self.ports)
+
     def is_healthy(self) -> bool:
         for port in self.ports:
             try:
@@ -209,7 +216,9 @@ def test_a_redis_server_joins_as_a_replica_is_promoted_and_hands_back(
         wait_until(lambda: theirs.info("replication")["master_link_status"] == "up", "it has the data")
         wait_until(lambda: theirs.dbsize() == ours.dbsize(), "it has all the data")
         guest_id = theirs.execute_command("CLUSTER MYID")
-        wait_until(lambda: all(cluster.knows_replica(port, guest_id) for port in cluster.ports), "all know it")
+        everyone = [*cluster.ports, guest.port]
+        wait_until(lambda: all(cluster.knows_replica(port, guest_id) for port in everyone), "all know it")
+        wait_until(lambda: cluster.is_linked(guest.port), "it has links to all")
         theirs.execute_command("CLUSTER FAILOVER")
         wait_until(lambda: theirs.info("replication")["role"] == "master", "redis-server is the primary")
         wait_until(lambda: ours.info("replication")["role"] == "slave", "the Shoal node follows it")
@@ -217,6 +226,7 @@ def test_a_redis_server_joins_as_a_replica_is_promoted_and_hands_back(
         wait_until(lambda: ours.info("replication")["master_link_status"] == "up", "ours is in step")
         wait_until(cluster.is_healthy, "all agree")
         assert read_all(cluster, expected) == expected
+        wait_until(lambda: all(cluster.knows_replica(port, ours_id) for port in everyone), "all know it")
         ours.execute_command("CLUSTER FAILOVER")
         wait_until(lambda: ours.info("replication")["role"] == "master", "Shoal is the primary again")
         wait_until(answers(lambda: ours.set("key:1", "value:1") is True), "it takes writes")

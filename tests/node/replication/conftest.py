@@ -86,7 +86,7 @@ class HandReplica:
         return taken
 
     def full_sync(self) -> tuple[bytes, int, dict[tuple[int, bytes], Any], bytes]:
-        """PSYNC ? -1 of a small data set: replication id, offset, (database, key) → value, the stream so far."""
+        """PSYNC ? -1 of a small data set: id, offset, (database, key) → value, the stream so far."""
         self.greet()
         assert self.say("PSYNC", "?", -1) == b""
         line, _, rest = self.take().partition(b"\r\n")

@@ -196,7 +196,7 @@ def test_forks_at_once_when_all_known_replicas_are_there(node: Node, new_replica
 
 def test_held_back_output_counts_against_the_limit(node: Node, client: Any, replica: Any) -> None:
     """A replica whose snapshot takes longer than its share of memory allows is dropped."""
-    node.replication.primary._spawn = lambda task: True
+    node.replication.primary._spawn = lambda _task: True
     node.replication.expected_replicas = lambda: 1
     limit = BufferLimit(200, 0, 0)
     node.config.store(directives.CLIENT_OUTPUT_BUFFER_LIMIT, OutputBufferLimits(limit, limit, limit))
@@ -219,7 +219,7 @@ def test_stream_begins_with_the_first_acknowledgement_after_a_marked_snapshot(
     node: Node, client: Any, replica: Any
 ) -> None:
     """redis-server finds the end mark only where nothing follows it."""
-    node.replication.primary._spawn = lambda task: True
+    node.replication.primary._spawn = lambda _task: True
     node.replication.expected_replicas = lambda: 1
     large(node)
     replica.greet()
@@ -293,13 +293,19 @@ def test_offset_is_held_during_a_failover(node: Node, client: Any, replica: Any,
     client.call("SET", "k", "v")
     replica.take()
     offset = node.replication.offset()
-    node.replication.hold_offset(True)
+    node.databases[0].set_deadline(b"k", node.clock.now_ms + 1000)
+    node.replication.hold_offset(node.clock.now_ms + 50_000)
     client.raw("WAIT", 1, 0)
-    advance(60_000)
-    replica.say("REPLCONF", "ACK", 0)
+    advance(40_000)
     node.replication.primary.every_second()
+    node.cron.expire(1.0)
     assert replica.take() == b""
     assert node.replication.offset() == offset
+    advance(10_000)
+    node.timers.run_due(node.clock.now_ms)
+    node.replication.primary.every_second()
+    node.cron.expire(1.0)
+    assert replica.take() == PING + command([b"DEL", b"k"]) + GETACK
 
 
 def test_pings_every_period(node: Node, replica: Any, advance: Any) -> None:
