@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import trio
 
 from gossip.slots import SLOT_COUNT
+from node.blocking import Blocking
 from node.clients import Clients
 from node.clock import Clock
 from node.cluster.access import ClusterAccess
@@ -76,6 +77,9 @@ class Node:
         self.identity = Identity(config)
         self.credentials = Credentials(config)
         self.after = After(self.changes)
+        self.blocking = Blocking(self.clock, self.clients, self.after.watchers)
+        self.blocking.apply = self.after.apply_waited
+        self.after.serve_waiting = self.blocking.serve
         self.disposal = Disposal()
         self.info = Info()
         self.memory = MemoryWatch()
@@ -105,7 +109,7 @@ class Node:
             self.new_call,
             self.reactor.settle,
         )
-        self.reactor.before_flush.append(self.replication.primary.flush)
+        self.reactor.before_flush += [self.clients.resume_unblocked, self.replication.primary.flush]
         host = DataHost(self.databases[0], self.replication)
         self.cluster = self._make_cluster(host)
         self.cluster_access = ClusterAccess(config, self.cluster, host, lambda: Guard.LOADING in self.guards)
@@ -150,6 +154,7 @@ class Node:
             self,
             self.cluster_access,
             self.replication,
+            self.blocking,
             self.clients,
             self.config,
             self.accesses,

@@ -41,6 +41,7 @@ class Clients:
         self._timer: Timer | None = None
         self._pauses: dict[str, Pause] = {}
         self._postponed: list[Session] = []
+        self._resumable: list[Session] = []
         self.next_ids = count(1)
         self.sessions: dict[int, Session] = {}
         self.on_pause_change: Callable[[], None] = lambda: None
@@ -72,7 +73,18 @@ class Clients:
         admitted = session.admitted(reply)
         if admitted is not None:
             session.transport.send(admitted)
-        session.transport.resume()
+        self._resumable.append(session)
+
+    def resume_unblocked(self) -> None:
+        """Goes on with the requests of sessions that were unblocked; a hook of the reactor's settle.
+
+        Not done when they are unblocked, since that may be in the middle of another client's command.
+        """
+        while self._resumable:
+            resumable, self._resumable = self._resumable, []
+            for session in resumable:
+                if session.blocked is None:
+                    session.transport.resume()
 
     def end_block(self, session: Session) -> None:
         """Forgets what `session` waits for."""
@@ -134,5 +146,5 @@ class Clients:
         self._guards.set(Guard.PAUSED, bool(self._pauses))
         for session in list(self._postponed):
             self.end_block(session)
-            session.transport.resume()
+            self._resumable.append(session)
         self.on_pause_change()

@@ -469,7 +469,12 @@ REPL_PING_REPLICA_PERIOD = integer(
     low=1,
     alias="repl-ping-slave-period",
 )
-REPL_DISABLE_TCP_NODELAY = yes_no("repl-disable-tcp-nodelay", False, "Fewer packets, more delay.")
+REPL_DISABLE_TCP_NODELAY = yes_no(
+    "repl-disable-tcp-nodelay",
+    False,
+    "Fewer packets, more delay.",
+    ignored="all that a turn changed leaves in one piece",
+)
 REPL_BACKLOG_SIZE = memory("repl-backlog-size", MB, "Bytes kept for partial synchronisation.", low=1)
 REPL_BACKLOG_TTL = integer(
     "repl-backlog-ttl", 3600, "Seconds they are kept without replicas; 0 is for ever.", high=LONG_MAX
@@ -485,6 +490,7 @@ REPL_DISKLESS_LOAD = choice(
     "disabled",
     "Load a snapshot without writing a file.",
     deny_loading=True,
+    ignored="a snapshot is always loaded as it arrives, beside the data that are served",
 )
 DUAL_CHANNEL_REPLICATION_ENABLED = yes_no(
     "dual-channel-replication-enabled",

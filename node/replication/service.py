@@ -228,12 +228,23 @@ class Replication:
 
     def wait(self, session: Session, count: int, deadline_ms: int | None) -> bytes | Block:
         """WAIT: for `count` acknowledgements of all that was written until now."""
-        offset, acks = self.stream.offset, self.primary.acks
+        offset, acks = self.stream.data_offset, self.primary.acks
         have = acks.count(offset)
         if have >= count:
             return integer(have)
         waiter = acks.wait(offset, count, lambda have: self._clients.unblock(session, integer(have)))
         return Block(b"wait", deadline_ms, lambda: integer(acks.count(offset)), waiter.cancel)
+
+    def lagging(self) -> list[str]:
+        """Replicas that have not acknowledged our last change, for a shutdown to wait for; they are asked."""
+        offset = self.stream.data_offset
+        behind = [
+            f"{replica.name} reported offset {offset - replica.ack_offset} behind master"
+            for replica in self.primary.replicas.online()
+            if replica.acknowledges and replica.ack_offset < offset
+        ]
+        self.primary.acks.wanted |= bool(behind)
+        return behind
 
     # Tasks
 

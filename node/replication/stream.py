@@ -33,12 +33,15 @@ def new_replid() -> bytes:
 
 
 class Stream:
-    """`offset` is that of the last byte fed; `second_offset` the first that `replid2` does not hold for."""
+    """`offset` is that of the last byte fed, `data_offset` that of the last change this node made (PINGs and
+    the like may follow it); `second_offset` is the first that `replid2` does not hold for.
+    """
 
     def __init__(self) -> None:
         self.replid = new_replid()
         self.replid2 = NO_REPLID
         self.offset = 0
+        self.data_offset = 0
         self.second_offset = -1
         self.backlog: Backlog | None = None
         self._selected = -1  # the database of the last command; -1: the next one is preceded by SELECT
@@ -52,6 +55,7 @@ class Stream:
         data = _encode(tuple(argv))
         self._pending.append(data)
         self.offset += len(data)
+        self.data_offset = self.offset
 
     def feed_bare(self, argv: list[bytes]) -> None:
         """A command that is for no database."""
@@ -98,6 +102,7 @@ class Stream:
         """A promotion: what follows is a history of its own, that so far the old id names too."""
         self.rename(new_replid())
         self.select_again()
+        self.data_offset = self.offset
 
     def rename(self, replid: bytes) -> None:
         """The history goes on under a new id; the old one holds up to here."""
@@ -111,7 +116,7 @@ class Stream:
         self.replid = replid
         self.replid2 = NO_REPLID
         self.second_offset = -1
-        self.offset = offset
+        self.offset = self.data_offset = offset
         self.open_backlog(backlog_bytes)
 
     def names(self, replid: bytes, offset: int) -> bool:

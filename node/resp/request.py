@@ -3,13 +3,16 @@ commands.
 
 Two readers share the work. The *quick* one hands a whole chunk to hiredis, whose C code is several times
 faster than anything written here. But hiredis was made for replies: it reserves what a header announces,
-knows no inline commands, and takes integers, nulls and nested arrays where a request may hold bulk strings
-only. So it is given only chunks that begin with `*` at a request's boundary and announce nothing large, and
-its result is used only when every element turns out to be a bulk string and the chunk ends where a request
-ends. Whatever is out of the ordinary goes, from the same boundary, to the *careful* reader, which knows
-Redis's limits and errors and can stop and continue at any byte. A sentinel (an empty request) fed behind the
-chunk tells whether hiredis is in the middle of something: it comes out as the last result exactly when it is
-not.
+knows no inline commands, and takes integers, nulls, maps and nested arrays where a request may hold bulk
+strings only. So it is given only chunks that begin with `*` at a request's boundary and announce nothing
+large, and its result is used only when it is lists of byte strings and the chunk ends where a request ends.
+Whatever is out of the ordinary goes, from the same boundary, to the *careful* reader, which knows Redis's
+limits and errors and can stop and continue at any byte. A sentinel (an empty request) fed behind the chunk
+tells whether hiredis is in the middle of something: it comes out as the last result exactly when it is not.
+
+hiredis gives simple strings, verbatim strings and big numbers the form of bulk strings, and sets, pushes and
+attributes that of arrays. To tell them apart would cost every request time, so the quick reader takes them
+for what they look like; no client sends them in a request, and nothing but that request depends on it.
 
 Source: the RESP specification, "Sending commands to a Redis server" and "Inline commands".
 """
@@ -102,7 +105,8 @@ class RequestParser:
             found = list(iter(reader.gets, False))
             if found and not found[-1]:
                 found.pop()
-                if set(map(type, chain.from_iterable(found))) == _ONLY_BYTES and all(found):
+                strings = set(map(type, chain.from_iterable(found))) == _ONLY_BYTES
+                if strings and all(found) and not (b"%" in data and dict in map(type, found)):
                     requests += found
                     return b""
         except (hiredis.ProtocolError, TypeError):

@@ -17,6 +17,8 @@ from node.keyspace.changes import Change, Changes
 Teller = Callable[[int, list[bytes]], None]
 """Takes a database index and a command to be told to replicas or written to the AOF."""
 
+_TOLD = Flag.WRITE | Flag.MAY_REPLICATE
+
 Watcher = Callable[[list[Change]], None]
 
 
@@ -27,9 +29,19 @@ class After:
         self.changes = changes
         self.tellers: list[Teller] = []
         self.watchers: list[Watcher] = []
+        self.serve_waiting: Callable[[], None] = lambda: None
 
     def apply(self, session: Session, command: Command, argv: list[bytes]) -> None:
         """Called when `changes` holds something after `command` ran."""
+        self._apply(session, argv, bool(command.flags & _TOLD))
+        if self.watchers:
+            self.serve_waiting()
+
+    def apply_waited(self, session: Session, argv: list[bytes]) -> None:
+        """The same for what a client that waited got; called by node.blocking."""
+        self._apply(session, argv, True)
+
+    def _apply(self, session: Session, argv: list[bytes], told_as_it_came: bool) -> None:
         changes = self.changes
         if self.tellers:
             for db_index, told in changes.expired:
@@ -37,9 +49,7 @@ class After:
             if changes.rewritten is not None:
                 for db_index, told in changes.rewritten:
                     self._tell(db_index, told)
-            elif command.flags & (Flag.WRITE | Flag.MAY_REPLICATE) and len(changes.log) > len(
-                changes.expired
-            ):
+            elif told_as_it_came and len(changes.log) > len(changes.expired):
                 self._tell(session.call.db.index, argv)
         self._watch()
 

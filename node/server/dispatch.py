@@ -25,6 +25,9 @@ from node.observe.stats import Stats
 from node.resp.encode import error
 from node.server.after import After
 
+_HTTP = frozenset((b"POST", b"HOST:"))
+"""Words that a browser sends which was tricked into talking to a server that takes lines for commands."""
+
 Gate = Callable[[Session, Command, list[bytes]], bytes | Block | None]
 """None lets the request pass; bytes are its error reply; a Block makes it wait and run again."""
 
@@ -45,6 +48,7 @@ class Dispatcher:
         self.table = table
         self._block = block
         self.gates: list[Gate] = []
+        self.on_http: Callable[[Session], None] = lambda session: session.transport.close(after_output=False)
         self._clock = clock
         self._changes = changes
         self._after = after
@@ -112,6 +116,9 @@ class Dispatcher:
         command, refusal = self.resolve(argv)
         session.call.now_ms = self._clock.now_ms
         if command is None:
+            if argv[0].upper() in _HTTP:
+                self.on_http(session)
+                return None
             return session.admitted(self._count(refusal))
         session.last_command = command
         for gate in self.gates:

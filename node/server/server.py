@@ -5,8 +5,10 @@ Source: redis.conf's chapters on maxclients, protected-mode, timeout and client 
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from collections.abc import Callable
 
 from node.clients import Clients
@@ -36,6 +38,8 @@ from node.server.listen import (
 )
 from node.server.loop import Reactor
 
+HTTP_LOG_PERIOD_S = 60.0
+
 
 class Server:
     """Accepts connections and gives them sessions; the host of every connection."""
@@ -63,7 +67,9 @@ class Server:
         self._tcp: list[Listener] = []
         self._unix: list[Listener] = []
         self._bound: tuple[tuple[str, ...], int] = ((), 0)
+        self._http_logged_s = -math.inf
         self.serve: Serve = dispatcher.serve
+        dispatcher.on_http = self._abort_http
         config.on_change_of((directives.BIND, directives.PORT), self._listen_again)
 
     # Listening
@@ -211,6 +217,18 @@ class Server:
     def protocol_error(self, session: Session, text: str) -> None:
         if self._log.verboses:
             self._log.verbose(f"{text} from client: {self._line(session)}")
+
+    def _abort_http(self, session: Session) -> None:
+        """Ends a connection that speaks HTTP; says so in the log, at most once a minute."""
+        now_s = time.monotonic()
+        if now_s - self._http_logged_s > HTTP_LOG_PERIOD_S:
+            self._http_logged_s = now_s
+            self._log.warning(
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands "
+                "to Shoal. This is likely due to an attacker attempting to use Cross Protocol Scripting to "
+                f"compromise your instance. Connection from {session.address.decode()} aborted."
+            )
+        session.transport.close(after_output=False)
 
     def _line(self, session: Session) -> str:
         return client_line(session, self._clock.now_ms).decode("utf-8", "backslashreplace")

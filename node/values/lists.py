@@ -89,7 +89,9 @@ class List:
             return []
         if self._big is not None:
             return self._big.slice(start, stop)
-        return packed.unpack(self._packed)[start:stop]
+        if stop > self._count // 2:
+            return packed.unpack(self._packed)[start:stop]
+        return [unescape(item) for item in self._packed.split(SEPARATOR, stop + 1)[start + 1 : stop + 1]]
 
     def _span(self, first: int, last: int) -> tuple[int, int]:
         size = len(self)
@@ -212,8 +214,10 @@ class List:
             return False
         if self._big is None and not self._grow([item], limits):
             items = packed.unpack(self._packed)
-            items[index] = item
+            old, items[index] = items[index], item
+            known = self._bytes
             self._pack(items)
+            self._bytes = known if known < 0 else known - listpack_entry_bytes(old)
             return True
         assert self._big is not None
         self._big.set(index, item)
@@ -233,7 +237,9 @@ class List:
         if self._big is None:
             items = packed.unpack(self._packed)
             items.insert(index, item)
+            known = self._bytes
             self._pack(items)
+            self._bytes = known
         else:
             self._big.insert(index, item)
             if self._bytes >= 0:

@@ -233,7 +233,8 @@ def test_replica_goes_on_after_a_cut_link(pair: Pair) -> None:
 
 def test_chain(start: Callable[..., Server], redis_server_path: str) -> None:
     """A replica passes its primary's stream on; all count one set of offsets, whoever made them."""
-    first, middle, redis_last, last = start("shoal"), start("shoal"), start("redis"), start("shoal")
+    first, middle, last = start("shoal"), start("shoal"), start("shoal")
+    redis_last = start("redis", "--repl-diskless-sync-delay", "0")
     first.client.set("a", "1")
     middle.follow(first)
     wait_until(middle.is_linked, "the middle is connected")
@@ -311,10 +312,9 @@ def children_of(server: Server) -> list[int]:
     return [int(pid) for pid in listed.split()]
 
 
-@pytest.fixture
-def slow_snapshot(start: Callable[..., Server]) -> tuple[Server, socket.socket]:
+def begin_slow_snapshot(start: Callable[..., Server], *arguments: str) -> tuple[Server, socket.socket]:
     """A primary with a large data set, and a replica that has begun to be sent it and does not read."""
-    primary = start("shoal", "--repl-diskless-sync-delay", "0")
+    primary = start("shoal", "--repl-diskless-sync-delay", "0", *arguments)
     for n in range(60):
         primary.client.set(f"large:{n}", os.urandom(512 * 1024))
     replica = socket.create_connection(("127.0.0.1", primary.port))
@@ -323,9 +323,9 @@ def slow_snapshot(start: Callable[..., Server]) -> tuple[Server, socket.socket]:
     return primary, replica
 
 
-def test_a_killed_child_ends_the_synchronisation(slow_snapshot: tuple[Server, socket.socket]) -> None:
+def test_a_killed_child_ends_the_synchronisation(start: Callable[..., Server]) -> None:
     """The replica is dropped (it would come again), the primary goes on."""
-    primary, replica = slow_snapshot
+    primary, replica = begin_slow_snapshot(start)
     os.kill(children_of(primary)[0], signal.SIGKILL)
     with replica, contextlib.suppress(ConnectionError):
         while replica.recv(1 << 20):
@@ -336,18 +336,17 @@ def test_a_killed_child_ends_the_synchronisation(slow_snapshot: tuple[Server, so
     assert primary.client.get("large:1")
 
 
-def test_a_replica_that_goes_away_ends_its_child(slow_snapshot: tuple[Server, socket.socket]) -> None:
-    primary, replica = slow_snapshot
+def test_a_replica_that_goes_away_ends_its_child(start: Callable[..., Server]) -> None:
+    primary, replica = begin_slow_snapshot(start)
     replica.close()
     wait_until(lambda: children_of(primary) == [], "the child is ended")
     assert primary.info()["connected_slaves"] == 0
     assert "last replica dropped" in primary.logged()
 
 
-def test_a_replica_that_takes_nothing_is_dropped(slow_snapshot: tuple[Server, socket.socket]) -> None:
+def test_a_replica_that_takes_nothing_is_dropped(start: Callable[..., Server]) -> None:
     """repl-timeout holds during the snapshot too."""
-    primary, replica = slow_snapshot
+    primary, replica = begin_slow_snapshot(start, "--repl-timeout", "1")
     with replica:
-        primary.client.config_set("repl-timeout", 1)
-        wait_until(lambda: children_of(primary) == [], "the child is ended", 90)
+        wait_until(lambda: children_of(primary) == [], "the child is ended")
     assert "Disconnecting timedout replica (full sync)" in primary.logged()

@@ -146,6 +146,7 @@ class TestReply:
         node.clients.block(client.session, Block(b"list", None, lambda: b"*-1\r\n", lambda: None))
         node.clients.unblock(client.session, b"+late\r\n")
         assert client.transport.sent == b""
+        node.clients.resume_unblocked()
         assert client.transport.resumed == 1
 
 
@@ -182,6 +183,7 @@ class TestPause:
         assert client.call("GET", "k") is None
         assert client.raw("CLIENT", "UNPAUSE") == b"+OK\r\n"
         assert other.session.blocked is None
+        node.clients.resume_unblocked()
         assert other.transport.resumed == 1
 
     def test_all_commands_wait_until_the_time_is_over(self, node, client, new_client, advance):

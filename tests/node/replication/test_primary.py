@@ -274,6 +274,27 @@ def test_wait_times_out_with_the_number_reached(node: Node, client: Any, replica
     assert client.transport.sent == b":1\r\n"
 
 
+def test_wait_is_for_changes_and_not_for_pings(node: Node, client: Any, replica: Any, advance: Any) -> None:
+    replica.full_sync()
+    client.call("SET", "k", "v")
+    replica.say("REPLCONF", "ACK", node.replication.offset())
+    advance(20_000)
+    node.replication.primary.every_second()
+    assert PING in replica.take()
+    assert client.call("WAIT", 1, 100) == 1
+
+
+def test_a_shutdown_waits_for_what_has_not_been_acknowledged(node: Node, client: Any, replica: Any) -> None:
+    replica.full_sync()
+    assert node.replication.lagging() == []
+    client.call("SET", "k", "v")
+    written = node.replication.offset()
+    assert node.replication.lagging() == [f"10.0.0.7:7001 reported offset {written} behind master"]
+    assert replica.take().endswith(GETACK)
+    replica.say("REPLCONF", "ACK", written)
+    assert node.replication.lagging() == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -1,0 +1,172 @@
+"""Clients that wait for keys: BLPOP, BZMPOP, XREAD BLOCK and their kin.
+
+A command that finds nothing to take returns `Blocking.wait(...)`, with the `attempt` that shall be made again
+when one of its keys changes, in whatever way the key came to be. Waiters of a key are served first come,
+first served, right after the command that changed it, before the next request of anyone: nobody overtakes
+them. An attempt runs like a command: what it changes is applied and told to replicas as it says
+(`call.rewrite`). It leaves all as it was when it returns None, and then the client waits on in its place. A
+waiter costs nothing but its entry in the queues of its keys.
+
+Source: https://redis.io/commands/blpop/, "Blocking behavior", "What key is served first?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from node.clients import Clients
+from node.clock import Clock
+from node.command.call import Call
+from node.command.session import Block, Session
+from node.errors import CommandError
+from node.keyspace.changes import Change, EventClass
+from node.resp.encode import error
+
+BLOCKED_KIND = b"keys"
+
+Attempt = Callable[[Call], bytes | None]
+"""Tries again; the reply, or None when there is still nothing. May raise CommandError, which ends the
+wait.
+"""
+
+Watcher = Callable[[list[Change]], None]
+
+WaitedKey = tuple[int, bytes]
+"""Database index and key."""
+
+
+class Apply(Protocol):
+    """Applies what an attempt changed: that of server/after.py."""
+
+    def __call__(self, session: Session, argv: list[bytes]) -> None: ...
+
+
+class Waiter:
+    """One blocked client with its keys, in the order it named them."""
+
+    __slots__ = ("argv", "attempt", "block", "keys", "session", "takes")
+
+    def __init__(
+        self, session: Session, argv: list[bytes], keys: list[WaitedKey], attempt: Attempt, takes: bytes
+    ) -> None:
+        self.session = session
+        self.argv = argv
+        self.keys = keys
+        self.attempt = attempt
+        self.takes = takes
+        self.block: Block | None = None
+
+
+class Blocking:
+    """All waiters. `apply` is handed in by node.app."""
+
+    def __init__(self, clock: Clock, clients: Clients, watchers: list[Watcher]) -> None:
+        """`watchers` are those of server/after.py; we are among them only while somebody waits."""
+        self._clock = clock
+        self._clients = clients
+        self._watchers = watchers
+        self._queues: dict[WaitedKey, dict[Waiter, None]] = {}  # a dict keeps order and removes in O(1)
+        self._ready: dict[WaitedKey, None] = {}
+        self._serving = False
+        self.apply: Apply
+
+    def wait(
+        self,
+        call: Call,
+        argv: list[bytes],
+        keys: Sequence[bytes],
+        attempt: Attempt,
+        deadline_ms: int | None,
+        timed_out: Callable[[], bytes],
+        takes: bytes = b"",
+    ) -> Block:
+        """Makes the client of `call` wait for `keys` of its database; what the handler then returns.
+
+        `deadline_ms` is Unix time, None for ever; `timed_out` makes the reply when it has passed. `takes` is
+        the type an attempt takes elements from: where one waiter found none, those behind it that take from
+        the same type are not even tried. Empty for those that only read.
+        """
+        index = call.db.index
+        named = [(index, key) for key in dict.fromkeys(keys)]
+        waiter = Waiter(call.session, argv, named, attempt, takes)
+        if not self._queues:
+            self._watchers.append(self._noticed)
+        for key in named:
+            self._queues.setdefault(key, {})[waiter] = None
+        waiter.block = Block(BLOCKED_KIND, deadline_ms, timed_out, lambda: self._forget(waiter))
+        return waiter.block
+
+    def _forget(self, waiter: Waiter) -> None:
+        for key in waiter.keys:
+            queue = self._queues.get(key)
+            if queue is not None:
+                queue.pop(waiter, None)
+                if not queue:
+                    del self._queues[key]
+        if not self._queues and self._noticed in self._watchers:
+            self._watchers.remove(self._noticed)
+
+    @property
+    def key_count(self) -> int:
+        """How many keys are waited for."""
+        return len(self._queues)
+
+    # Keys change
+
+    def _noticed(self, changes: list[Change]) -> None:
+        for kind, _, key, index in changes:
+            if kind is EventClass.DATABASE:
+                self._database_replaced(index)
+            elif (index, key) in self._queues:
+                self._ready[(index, key)] = None
+
+    def _database_replaced(self, index: int) -> None:
+        """SWAPDB and the like: any key waited for in it may be there now."""
+        for key in self._queues:
+            if key[0] == index:
+                self._ready[key] = None
+
+    def serve(self) -> None:
+        """Called after each command that changed something: serves those whose keys changed.
+
+        What serving one changes may serve another; the loop goes on until nothing is ready.
+        """
+        if self._serving or not self._ready:
+            return
+        self._serving = True
+        try:
+            while self._ready:
+                key = next(iter(self._ready))
+                del self._ready[key]
+                self._serve_key(key)
+        finally:
+            self._serving = False
+
+    def _serve_key(self, key: WaitedKey) -> None:
+        exhausted: set[bytes] = set()
+        for waiter in list(self._queues.get(key, ())):
+            if waiter.session.blocked is not waiter.block or waiter.takes in exhausted:
+                continue
+            if not self._serve_one(waiter) and waiter.takes:
+                exhausted.add(waiter.takes)
+
+    def _serve_one(self, waiter: Waiter) -> bool:
+        session = waiter.session
+        session.call.now_ms = self._clock.now_ms
+        try:
+            reply = waiter.attempt(session.call)
+        except CommandError as refused:
+            reply = error(refused.text)
+        if reply is None:
+            return False
+        self.apply(session, waiter.argv)
+        self._clients.unblock(session, reply)
+        return True
+
+    def recheck(self, verdict: Callable[[Session, list[bytes]], bytes | None]) -> None:
+        """Ends the waits for which `verdict` (session, keys) has a reply: a slot moved away, say."""
+        for waiter in {waiter for queue in self._queues.values() for waiter in queue}:
+            reply = verdict(waiter.session, [key for _, key in waiter.keys])
+            if reply is not None:
+                self._clients.unblock(waiter.session, reply)
