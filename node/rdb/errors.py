@@ -28,5 +28,9 @@ class RdbUnsupportedError(RdbError):
         self.type_code = type_code
 
 
+class RdbEmptyError(RdbError):
+    """A collection without elements, read to its end: in a file the key is passed over, as Redis does."""
+
+
 class DumpFooterError(RdbError):
     """A DUMP payload whose version is too new or whose checksum does not match its bytes."""

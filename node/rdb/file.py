@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from node.integers import parse_integer
 from node.rdb.crc64 import crc64
-from node.rdb.errors import RdbError, RdbTruncatedError
+from node.rdb.errors import RdbEmptyError, RdbError, RdbTruncatedError
 from node.rdb.primitives import Reader, Writer
 from node.rdb.value import (
     STRING,
@@ -26,6 +26,7 @@ from node.rdb.value import (
     read_value,
     write_value,
 )
+from node.values.limits import DEFAULT, Limits
 
 REDIS_VERSION = b"7.2.4"
 FILE_VERSION_MAX = 12
@@ -233,7 +234,8 @@ class RdbReader:
     its last byte is there, so the source calls `close()` when it knows that no more comes. After the End item
     `rest` holds the bytes that follow the file (an AOF with an RDB preamble has some).
 
-    All raise RdbError, with the offset in the stream. After an error the reader is of no more use.
+    All raise RdbError, with the offset in the stream. After an error the reader is of no more use. `limits` say
+    how collections are to be stored.
     """
 
     __slots__ = (
@@ -250,11 +252,13 @@ class RdbReader:
         "version",
     )
 
-    def __init__(self, value_readers: Mapping[int, ValueReader] = VALUE_READERS) -> None:
+    def __init__(
+        self, value_readers: Mapping[int, ValueReader] = VALUE_READERS, limits: Limits = DEFAULT
+    ) -> None:
         self.version = 0
         self.ended = False
         self._value_readers = value_readers
-        self._reader = Reader(b"")
+        self._reader = Reader(b"", limits=limits)
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
         self._wanted_bytes = 0
@@ -390,7 +394,7 @@ class RdbReader:
         self._db = db
         return SelectDb(db)
 
-    def _read_key(self, code: int) -> Key:
+    def _read_key(self, code: int) -> Key | None:
         reader = self._reader
         expire_at_ms = idle_s = freq = None
         while code >= _FIRST_OPCODE:
@@ -409,7 +413,10 @@ class RdbReader:
         if code not in self._value_readers and code not in TYPE_NAMES:
             raise RdbError(code_at, f"unknown type or opcode {code}")
         key = reader.read_string()
-        value = read_value(code, reader, self._value_readers)
+        try:
+            value = read_value(code, reader, self._value_readers)
+        except RdbEmptyError:
+            return None
         return Key(key, value, expire_at_ms, idle_s, freq, self._db)
 
     def _skip_module_aux(self) -> None:

@@ -91,7 +91,9 @@ def encode(items: Iterable[bytes]) -> bytes:
         elif size < 64:
             parts += (_SHORT_HEADS[size], item, _SHORT_TAILS[size])
         else:
-            head = bytes((0xE0 | size >> 8, size & 255)) if size < 4096 else b"\xf0" + size.to_bytes(4, "little")
+            head = (
+                bytes((0xE0 | size >> 8, size & 255)) if size < 4096 else b"\xf0" + size.to_bytes(4, "little")
+            )
             parts += (head, item, _length_behind(len(head) + size))
     parts.append(b"\xff")
     total = _HEADER_BYTES + sum(map(len, parts))

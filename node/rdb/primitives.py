@@ -12,6 +12,7 @@ from __future__ import annotations
 from node.integers import parse_integer
 from node.rdb import lzf
 from node.rdb.errors import RdbError, RdbTruncatedError
+from node.values.limits import DEFAULT, Limits
 
 LENGTH_32 = 0x80
 LENGTH_64 = 0x81
@@ -33,16 +34,18 @@ _INT64_LENGTH_MAX = 20
 class Reader:
     """Reads primitives from `data`, from `pos` on.
 
-    `base` is the offset of `data` in its stream, for errors. Everything raises RdbTruncatedError where the
-    data ends too early and RdbError where it makes no sense; `pos` is then anywhere at or after where it was.
+    `base` is the offset of `data` in its stream, for errors; `limits` say how the collections that are read
+    are to be stored. Everything raises RdbTruncatedError where the data ends too early and RdbError where it
+    makes no sense; `pos` is then anywhere at or after where it was.
     """
 
-    __slots__ = ("base", "data", "pos")
+    __slots__ = ("base", "data", "limits", "pos")
 
-    def __init__(self, data: bytes, pos: int = 0, base: int = 0) -> None:
+    def __init__(self, data: bytes, pos: int = 0, base: int = 0, limits: Limits = DEFAULT) -> None:
         self.data = data
         self.pos = pos
         self.base = base
+        self.limits = limits
 
     @property
     def offset(self) -> int:

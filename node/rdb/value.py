@@ -1,8 +1,8 @@
 """One value to bytes and back, by type code; and the payloads of DUMP and RESTORE.
 
-Strings are known here. Values of other kinds are registered by whoever knows them: a reader for each type
-code that may be found in a file, one writer for each Python class that the keyspace stores. What is written
-must be of RDB version 10 (type codes up to 19), so that Redis 7.0 loads it.
+A reader is known for each type code that may be found in a file, one writer for each Python class that the
+keyspace stores. What is written is of RDB version 10 (type codes up to 19), so that Redis 7.0 loads it; only
+hashes whose fields have deadlines need a type code of Redis 7.4.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from node.rdb import collections
 from node.rdb.crc64 import crc64
 from node.rdb.errors import DumpFooterError, RdbError, RdbUnsupportedError
 from node.rdb.primitives import Reader, Writer
+from node.values.limits import DEFAULT, Limits
 
 # What the keyspace stores under a key: bytes or int for a string, an object of a registered class for the
 # rest.
@@ -21,7 +23,7 @@ ValueReader = Callable[[Reader], Value]
 ValueWriter = Callable[[Any, Writer], int]
 
 WRITTEN_VERSION = 10
-DUMP_VERSION_MAX = 11
+DUMP_VERSION_MAX = 12
 
 STRING = 0
 TYPE_NAMES = {
@@ -65,8 +67,8 @@ def _write_int(value: int, out: Writer) -> int:
     return STRING
 
 
-VALUE_READERS: dict[int, ValueReader] = {STRING: Reader.read_scalar}
-_WRITERS: dict[type, ValueWriter] = {bytes: _write_bytes, int: _write_int}
+VALUE_READERS: dict[int, ValueReader] = {STRING: Reader.read_scalar, **collections.READERS}
+_WRITERS: dict[type, ValueWriter] = {bytes: _write_bytes, int: _write_int, **collections.WRITERS}
 
 
 def register_reader(type_code: int, reader: ValueReader) -> None:
@@ -115,8 +117,8 @@ def dump_payload(value: Value, *, compress: bool = True) -> bytes:
     return bytes(out)
 
 
-def load_payload(payload: bytes) -> Value:
-    """The value of a DUMP payload of RDB version 11 or older.
+def load_payload(payload: bytes, limits: Limits = DEFAULT) -> Value:
+    """The value of a DUMP payload of RDB version 12 or older, collections stored as `limits` say.
 
     Raises DumpFooterError where RESTORE says that the payload's version or checksum is wrong, and any other
     RdbError where it says that the data has a bad format.
@@ -129,7 +131,7 @@ def load_payload(payload: bytes) -> Value:
         raise DumpFooterError(body_end, f"DUMP payload of version {version}")
     if crc64(memoryview(payload)[:-8]) != int.from_bytes(payload[-8:], "little"):
         raise DumpFooterError(body_end + 2, "the checksum of the DUMP payload is wrong")
-    reader = Reader(payload[:body_end])
+    reader = Reader(payload[:body_end], limits=limits)
     value = read_value(reader.read_byte(), reader)
     if reader.pos != body_end:
         raise RdbError(reader.pos, f"{body_end - reader.pos} bytes follow the value")

@@ -192,8 +192,8 @@ class Replication:
             self._log.notice(f"MASTER MODE enabled (user request from '{client}')")
 
     def hold_offset(self, until_ms: int) -> None:
-        """Until that time (0: no longer) a paused primary moves its offset by nothing of its own, while a replica
-        that is to take over compares it: no PING, no GETACK, no expired keys.
+        """Until that time (0: no longer) a paused primary moves its offset by nothing of its own, while a
+        replica that is to take over compares it: no PING, no GETACK, no expired keys.
         """
         self.primary.offset_held_until_ms = until_ms
         self._choose_expiry()

@@ -114,25 +114,26 @@ class NodeProcess:
         return self.process.wait(DEADLINE_S)
 
 
-@pytest.fixture
-def start_node(free_port: Callable[[], int], tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
-    """Starts a node with these arguments before the usual options, and does not wait for it.
+class Starter:
+    """Starts nodes, each in a directory of its own below `directory`."""
 
-    `port` chooses the port, `limit` is a soft and hard limit on open files.
-    """
-    started: list[NodeProcess] = []
+    def __init__(self, free_port: Callable[[], int], directory: Path) -> None:
+        self._free_port = free_port
+        self._directory = directory
+        self._started: list[NodeProcess] = []
 
-    def start(*arguments: str, port: int | None = None, limit: int | None = None) -> NodeProcess:
-        port = free_port() if port is None else port
-        directory = tmp_path / f"node-{port}-{len(started)}"
+    def start(self, *arguments: str, port: int | None = None, limit: int | None = None) -> NodeProcess:
+        """Starts a node with these arguments before the usual options, and does not wait for it.
+
+        `limit` is a soft and hard limit on open files.
+        """
+        port = self._free_port() if port is None else port
+        directory = self._directory / f"node-{port}-{len(self._started)}"
         directory.mkdir()
         command = [sys.executable, "-m", "node", *arguments]
-        if "--port" not in arguments:
-            command += ["--port", str(port)]
-        if "--dir" not in arguments:
-            command += ["--dir", str(directory)]
-        if "--bind" not in arguments:
-            command += ["--bind", "127.0.0.1"]
+        for option, value in (("--port", str(port)), ("--dir", str(directory)), ("--bind", "127.0.0.1")):
+            if option not in arguments:
+                command += [option, value]
         if limit is not None:
             command = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *command]
         log = directory / "output.log"
@@ -140,23 +141,12 @@ def start_node(free_port: Callable[[], int], tmp_path: Path) -> Iterator[Callabl
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=directory)
         node = NodeProcess(port, directory, log, process, [])
-        started.append(node)
+        self._started.append(node)
         return node
 
-    yield start
-    for node in started:
-        for client in node.clients:
-            client.close()
-        node.process.kill()
-        node.process.wait()
-
-
-@pytest.fixture
-def shoal_node(start_node: Callable[..., NodeProcess]) -> Callable[..., NodeProcess]:
-    """Starts a node and waits until it is ready to accept connections."""
-
-    def start(*arguments: str, **options: int) -> NodeProcess:
-        node = start_node(*arguments, **options)
+    def start_ready(self, *arguments: str, **options: int) -> NodeProcess:
+        """The same, and waits until the node is ready to accept connections."""
+        node = self.start(*arguments, **options)
         deadline_s = time.monotonic() + DEADLINE_S
         while "Ready to accept connections" not in node.logged():
             if node.process.poll() is not None or time.monotonic() > deadline_s:
@@ -164,4 +154,36 @@ def shoal_node(start_node: Callable[..., NodeProcess]) -> Callable[..., NodeProc
             time.sleep(0.01)
         return node
 
-    return start
+    def stop(self) -> None:
+        for node in self._started:
+            for client in node.clients:
+                client.close()
+            node.process.kill()
+            node.process.wait()
+
+
+@pytest.fixture
+def starter(free_port: Callable[[], int], tmp_path: Path) -> Iterator[Starter]:
+    starter = Starter(free_port, tmp_path)
+    yield starter
+    starter.stop()
+
+
+@pytest.fixture
+def start_node(starter: Starter) -> Callable[..., NodeProcess]:
+    return starter.start
+
+
+@pytest.fixture
+def shoal_node(starter: Starter) -> Callable[..., NodeProcess]:
+    return starter.start_ready
+
+
+@pytest.fixture(scope="module")
+def shared_node(
+    free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NodeProcess]:
+    """One node with default settings for a module's tests; they clean up behind themselves."""
+    starter = Starter(free_port, tmp_path_factory.mktemp("shared"))
+    yield starter.start_ready()
+    starter.stop()

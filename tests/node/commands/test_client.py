@@ -175,7 +175,7 @@ class TestUnblock:
 
 
 class TestPause:
-    def test_writes_wait_and_reads_do_not(self, client, new_client):
+    def test_writes_wait_and_reads_do_not(self, node, client, new_client):
         other = new_client()
         client.call("CLIENT", "PAUSE", 1000, "WRITE")
         assert other.raw("SET", "k", "v") is None
