@@ -244,9 +244,9 @@ class Candidate:
         )
 
     def _failed_before(self, primary: Member) -> int:
-        """How many other primaries are to be replaced before ours."""
+        """How many other primaries are to be replaced before ours; a suspect may be."""
         return sum(
-            other.failed
+            other.unreachable
             and other.node_id < primary.node_id
             and any(not r.unreachable for r in other.replicas)
             for other in self._ctx.state.voters()

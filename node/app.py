@@ -109,7 +109,7 @@ class Node:
             self.new_call,
             self.reactor.settle,
         )
-        self.reactor.before_flush += [self.clients.resume_unblocked, self.replication.primary.flush]
+        self.reactor.before_flush.append(self.replication.primary.flush)
         host = DataHost(self.databases[0], self.replication)
         self.cluster = self._make_cluster(host)
         self.cluster_access = ClusterAccess(config, self.cluster, host, lambda: Guard.LOADING in self.guards)

@@ -41,7 +41,6 @@ class Clients:
         self._timer: Timer | None = None
         self._pauses: dict[str, Pause] = {}
         self._postponed: list[Session] = []
-        self._resumable: list[Session] = []
         self.next_ids = count(1)
         self.sessions: dict[int, Session] = {}
         self.on_pause_change: Callable[[], None] = lambda: None
@@ -73,18 +72,7 @@ class Clients:
         admitted = session.admitted(reply)
         if admitted is not None:
             session.transport.send(admitted)
-        self._resumable.append(session)
-
-    def resume_unblocked(self) -> None:
-        """Goes on with the requests of sessions that were unblocked; a hook of the reactor's settle.
-
-        Not done when they are unblocked, since that may be in the middle of another client's command.
-        """
-        while self._resumable:
-            resumable, self._resumable = self._resumable, []
-            for session in resumable:
-                if session.blocked is None:
-                    session.transport.resume()
+        session.transport.resume()
 
     def end_block(self, session: Session) -> None:
         """Forgets what `session` waits for."""
@@ -146,5 +134,5 @@ class Clients:
         self._guards.set(Guard.PAUSED, bool(self._pauses))
         for session in list(self._postponed):
             self.end_block(session)
-            self._resumable.append(session)
+            session.transport.resume()
         self.on_pause_change()

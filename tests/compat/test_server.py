@@ -1,4 +1,4 @@
-"""The groups connection and server beside redis-server 7.0: every error, and what can be compared of the rest."""
+"""The groups connection and server beside redis-server 7.0: every error, and what else can be compared."""
 
 from __future__ import annotations
 

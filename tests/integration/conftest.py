@@ -26,7 +26,11 @@ class RawClient:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(DEADLINE_S)
-        self.socket.connect(address)
+        try:
+            self.socket.connect(address)
+        except OSError:
+            self.socket.close()
+            raise
         self._reader = hiredis.Reader()
 
     def send(self, data: bytes) -> None:
@@ -91,11 +95,11 @@ class NodeProcess:
         """For nodes whose log does not tell that they are ready."""
         deadline_s = time.monotonic() + DEADLINE_S
         while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return self.connect()
-            if self.process.poll() is not None or time.monotonic() > deadline_s:
-                pytest.fail(f"the node does not answer:\n{self.logged()}")
+            try:
+                return self.connect()
+            except ConnectionRefusedError:
+                if self.process.poll() is not None or time.monotonic() > deadline_s:
+                    pytest.fail(f"the node does not answer:\n{self.logged()}")
             time.sleep(0.02)
 
     def logged(self) -> str:

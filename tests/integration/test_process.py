@@ -162,7 +162,7 @@ class TestOpenFiles:
         node = shoal_node(limit=100)
         if "Increased maximum number of open files" in node.logged():
             pytest.skip("this user may raise the hard limit")
-        assert "You requested maxclients of 10000 requiring at least 10032 max file descriptors." in node.logged()
+        assert "maxclients of 10000 requiring at least 10032 max file descriptors." in node.logged()
         assert "maxclients has been reduced to 68" in node.logged()
         assert node.connect().call("CONFIG", "GET", "maxclients") == [b"maxclients", b"68"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -70,7 +71,7 @@ def test_what_is_strange_but_good(shared_node):
         (b"PING\n", b"PONG"),
         (b"\r\n\r\n  \r\nPING\r\n", b"PONG"),
         (b"*0\r\n*-1\r\nPING\r\n", b"PONG"),
-        (b"ECHO \"\\x00\\xff\"\r\n", b"\x00\xff"),
+        (b'ECHO "\\x00\\xff"\r\n', b"\x00\xff"),
         (b"ECHO 'it\\'s'\r\n", b"it's"),
         (b"*2\r\n$4\r\nECHO\r\n$3\r\n\r\n\r\r\n", b"\r\n\r"),
         (b"*2\r\n$4\r\neChO\r\n$0\r\n\r\n", b""),
@@ -167,10 +168,9 @@ def test_a_soft_limit_counts_in_time(shoal_node):
 def test_a_request_longer_than_the_query_buffer_limit(shoal_node):
     node = shoal_node("--client-query-buffer-limit", "1mb")
     client, other = node.connect(), node.connect()
-    with pytest.raises(OSError):
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         client.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10000000\r\n" + b"x" * 9_000_000)
-        assert client.is_closed()
-        raise ConnectionResetError
+    assert client.is_closed()
     node.wait_for_log("Closing client that reached max query buffer length")
     assert b"client_query_buffer_limit_disconnections:1\r\n" in other.call("INFO", "stats")
     assert other.call("EXISTS", "k") == 0

@@ -9,7 +9,7 @@ from node.command.session import Block
 _FIELDS = (
     "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs "
     "rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver"
-).split()
+)
 
 
 def _fields(line: bytes) -> dict[str, str]:
@@ -29,7 +29,7 @@ def listed(client):
 def test_a_line_has_the_fields_of_redis_7_2_in_their_order(client):
     line = client.call("CLIENT", "INFO")
     assert line.endswith(b"\n")
-    assert list(_fields(line[:-1])) == _FIELDS
+    assert " ".join(_fields(line[:-1])) == _FIELDS
 
 
 def test_a_line_tells_the_truth(client, advance):
@@ -146,7 +146,6 @@ class TestReply:
         node.clients.block(client.session, Block(b"list", None, lambda: b"*-1\r\n", lambda: None))
         node.clients.unblock(client.session, b"+late\r\n")
         assert client.transport.sent == b""
-        node.clients.resume_unblocked()
         assert client.transport.resumed == 1
 
 
@@ -175,7 +174,7 @@ class TestUnblock:
 
 
 class TestPause:
-    def test_writes_wait_and_reads_do_not(self, node, client, new_client):
+    def test_writes_wait_and_reads_do_not(self, client, new_client):
         other = new_client()
         client.call("CLIENT", "PAUSE", 1000, "WRITE")
         assert other.raw("SET", "k", "v") is None
@@ -183,7 +182,6 @@ class TestPause:
         assert client.call("GET", "k") is None
         assert client.raw("CLIENT", "UNPAUSE") == b"+OK\r\n"
         assert other.session.blocked is None
-        node.clients.resume_unblocked()
         assert other.transport.resumed == 1
 
     def test_all_commands_wait_until_the_time_is_over(self, node, client, new_client, advance):

@@ -35,7 +35,7 @@ def test_hello_says_who_answers(client):
 def test_hello_changes_the_protocol_for_its_own_reply_and_keeps_it(client):
     assert client.raw("HELLO", 3).startswith(b"%7\r\n")
     assert client.raw("GET", "missing") == b"_\r\n"
-    assert client.raw("HELLO") .startswith(b"%7\r\n")
+    assert client.raw("HELLO").startswith(b"%7\r\n")
     assert client.raw("HELLO", 2).startswith(b"*14\r\n")
     assert client.raw("GET", "missing") == b"$-1\r\n"
 

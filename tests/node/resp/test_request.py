@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,12 +40,12 @@ def _bytewise(data: bytes) -> tuple[list[list[bytes]], bytes | None]:
 
 def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
     points = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:end] for start, end in zip(points, points[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(points)]
 
 
 _WORDS = st.one_of(
     st.binary(max_size=40),
-    st.sampled_from([b"", b"\r\n", b"*1\r\n", b"$3\r\nabc\r\n", b"*0\r\n", b"%1\r\n", b"x" * 300, b"*123456"]),
+    st.sampled_from([b"", b"\r\n", b"*1\r\n", b"$3\r\nabc\r\n", b"*0\r\n", b"%1\r\n", b"x" * 300]),
 )
 _REQUESTS = st.lists(st.lists(_WORDS, min_size=1, max_size=5), max_size=6)
 _CUTS = st.lists(st.integers(0, 10_000), max_size=6)
@@ -52,8 +54,8 @@ _CUTS = st.lists(st.integers(0, 10_000), max_size=6)
 # where a request begins, see the parser's docstring.
 _PIECES = st.sampled_from(
     [
-        b"*1\r\n$4\r\nPING\r\n", b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", b"PING\r\n", b"SET k 'a b'\n", b"\r\n", b"\n",
-        b"*0\r\n", b"*-1\r\n", b"*1\r\n", b"*x\r\n", b"*\r\n", b"*99999999999\r\n", b"*2147483647\r\n",
+        b"*1\r\n$4\r\nPING\r\n", b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", b"PING\r\n", b"SET k 'a b'\n", b"\r\n",
+        b"\n",         b"*0\r\n", b"*-1\r\n", b"*1\r\n", b"*x\r\n", b"*\r\n", b"*99999999999\r\n", b"*2147483647\r\n",
         b"*1000000\r\n", b"$1\r\n", b"$-1\r\n", b"$4\r\nPING\r\n", b"$2000000\r\n", b"$x\r\n", b":1\r\n",
         b"*01\r\n$04\r\nPING\r\n", b"*1\r\n*1\r\n$1\r\na\r\n", b"*1\r\n:1\r\n", b"*1\r\n$-1\r\n",
         b"*1\r\n#t\r\n", b"*1\r\n,1.5\r\n", b"*1\r\n_\r\n", b"*1\r\n-ERR\r\n", b"*1\r\n%1\r\n:1\r\n:2\r\n",
@@ -160,5 +162,5 @@ def test_bounds_are_tighter_before_login():
 
 
 def test_inline_words():
-    data = b"SET k\t'a b' \"\\x00\\n\"\r\n\r\n  \nGET \"\"\n"
+    data = b'SET k\t\'a b\' "\\x00\\n"\r\n\r\n  \nGET ""\n'
     assert _fed([data]) == ([[b"SET", b"k", b"a b", b"\x00\n"], [b"GET", b""]], None)
