@@ -258,6 +258,8 @@ class Core:
                 return
             if sender is not None:
                 sender.data_received_ms = ctx.now_ms
+                if sender.link is None:
+                    ctx.timers.by(sender, ctx.now_ms)
                 if message.header is not None:
                     self._observe(sender, message.header)
             if isinstance(message, Ping):
@@ -319,7 +321,7 @@ class Core:
             member = link.member
             assert member is not None
             if ping.type is MessageType.PONG:
-                link.unanswered -= 1
+                link.unanswered = max(link.unanswered - 1, 0)
             if member.handshake:
                 if not self._handshake.finish(link, header):
                     return

@@ -1,8 +1,10 @@
 """The connections of the bus: opened, accepted, tied to members, and replaced when they go stale.
 
-Each member with an address has an outbound link, opened as soon as the member is known and again whenever it
-is lost, at most every RETRY_MS. From the moment we start to connect, a PONG is due: a host that swallows our
-packets is timed out like one that accepts and says nothing.
+Each member with an address has an outbound link, opened as soon as the member is known and again whenever
+it is lost, at most every RETRY_MS; for a member that is suspected or failed every SLOW_RETRY_MS is enough,
+since one that comes back makes itself heard, and is connected to at once. From the moment we start to
+connect, a PONG is due: a host that swallows our packets is timed out like one that accepts and says
+nothing.
 
 A link that brought nothing for half the node time-out, with a PING unanswered all that time, is replaced once
 it is as old as the node time-out: the node may be well and only the connection dead.
@@ -17,6 +19,7 @@ from gossip.effects import CloseLink, LogLevel, OpenLink
 from gossip.member import Link, LinkId, Member
 
 RETRY_MS = 100
+SLOW_RETRY_MS = 1_000
 
 
 class Links:
@@ -71,7 +74,8 @@ class Links:
         self.lost(link)
         if member is not None:
             ctx = self._ctx
-            ctx.timers.by(member, ctx.now_ms + RETRY_MS)
+            retry_ms = SLOW_RETRY_MS if member.unreachable else RETRY_MS
+            ctx.timers.by(member, ctx.now_ms + retry_ms)
             text = f"Connection with Node {member.node_id} at {member.ip}:{member.bus_port} failed"
             ctx.log(LogLevel.VERBOSE, text)
 

@@ -49,8 +49,9 @@ class Changes:
     def clear(self) -> None:
         self.total += len(self.log)
         self.log.clear()
-        self.expired.clear()
         self.rewritten = None
+        if self.expired:
+            self.expired.clear()
 
     def key_expired(self, db_index: int, key: bytes) -> None:
         """A key's time was over and it has been removed: replicas are told so."""

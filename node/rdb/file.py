@@ -234,8 +234,8 @@ class RdbReader:
     its last byte is there, so the source calls `close()` when it knows that no more comes. After the End item
     `rest` holds the bytes that follow the file (an AOF with an RDB preamble has some).
 
-    All raise RdbError, with the offset in the stream. After an error the reader is of no more use. `limits` say
-    how collections are to be stored.
+    All raise RdbError, with the offset in the stream. After an error the reader is of no more use. How
+    collections are stored is said by `limits`.
     """
 
     __slots__ = (

@@ -58,7 +58,7 @@ def decode_ziplist(data: bytes) -> list[bytes]:
 
 
 def _decode_ziplist_entry(data: bytes, at: int, items: list[bytes]) -> int:
-    """Adds the entry whose encoding is at `at`; returns where the next one begins, were the data long enough."""
+    """Adds the entry whose encoding is at `at`; returns where it ends, were the data long enough."""
     first = data[at]
     if first < 0xC0:
         if first < 0x40:

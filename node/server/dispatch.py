@@ -75,9 +75,11 @@ class Dispatcher:
         call.now_ms = session.last_seen_ms = self._clock.now_ms
         fast = {} if session.guarded else self._fast
         served = call.served
-        log = self._changes.log
+        changes, after = self._changes, self._after
+        log, tellers, watchers = changes.log, after.tellers, after.watchers
         done = 0
-        for argv in requests:
+        command: Command | None = None
+        for done, argv in enumerate(requests, 1):  # noqa: B007 - counts on behind the loop
             command = fast.get(argv[0])
             if command is not None and (len(argv) == command.arity or -len(argv) <= command.arity < 0):
                 key = argv[1]
@@ -90,23 +92,25 @@ class Dispatcher:
                     except CommandError as refused:
                         reply = self._refused(refused)
                     if log:
-                        self._after.apply(session, command, argv)
+                        if tellers or watchers:
+                            after.apply(session, command, argv)
+                        else:
+                            changes.clear()
                     out.append(reply)
-                    done += 1
-                    session.last_command = command
                     continue
             answer = self.execute(session, argv)
             if type(answer) is bytes:
                 out.append(answer)
-            done += 1
             if session.blocked is not None:
-                if session.blocked.retry:
-                    done -= 1
+                done -= session.blocked.retry
                 break
             if session.closing:
                 break
+            command = None
             fast = {} if session.guarded else self._fast
             served = call.served
+        if command is not None:
+            session.last_command = command
         self._stats.commands_processed += done
         session.total_commands += done
         return done

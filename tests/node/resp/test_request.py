@@ -55,7 +55,7 @@ _CUTS = st.lists(st.integers(0, 10_000), max_size=6)
 _PIECES = st.sampled_from(
     [
         b"*1\r\n$4\r\nPING\r\n", b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", b"PING\r\n", b"SET k 'a b'\n", b"\r\n",
-        b"\n",         b"*0\r\n", b"*-1\r\n", b"*1\r\n", b"*x\r\n", b"*\r\n", b"*99999999999\r\n", b"*2147483647\r\n",
+        b"\n", b"*0\r\n", b"*-1\r\n", b"*1\r\n", b"*x\r\n", b"*\r\n", b"*99999999999\r\n", b"*2147483647\r\n",
         b"*1000000\r\n", b"$1\r\n", b"$-1\r\n", b"$4\r\nPING\r\n", b"$2000000\r\n", b"$x\r\n", b":1\r\n",
         b"*01\r\n$04\r\nPING\r\n", b"*1\r\n*1\r\n$1\r\na\r\n", b"*1\r\n:1\r\n", b"*1\r\n$-1\r\n",
         b"*1\r\n#t\r\n", b"*1\r\n,1.5\r\n", b"*1\r\n_\r\n", b"*1\r\n-ERR\r\n", b"*1\r\n%1\r\n:1\r\n:2\r\n",
