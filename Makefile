@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODES ?= 6
+CLUSTER := data/shoal/cluster.json
 
 .PHONY: help up down test soak check format bench clean
 
@@ -31,11 +32,15 @@ $(VENV)/installed-for-tests: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $(VENV)/installed $@
 
+# A cluster that is there already is started again, with what it holds.
 up: $(VENV)/installed
-	@$(BIN)/ctl cluster create --nodes $(NODES) --yes
+	@if [ -e $(CLUSTER) ]; then $(BIN)/ctl cluster start; \
+	else $(BIN)/ctl cluster create --nodes $(NODES) --yes; fi
+	@echo "Here too:       make down; and '. $(BIN)/activate' puts ctl on the path"
 
 down: $(VENV)/installed
-	@$(BIN)/ctl cluster destroy --yes
+	@if [ -e $(CLUSTER) ]; then $(BIN)/ctl cluster destroy --yes; \
+	else echo "There is no cluster to remove"; fi
 
 test: $(VENV)/installed-for-tests
 	@$(BIN)/python -m pytest -m "not slow"

@@ -87,6 +87,7 @@ class RequestParser:
             self._pending += data
             if len(self._pending) < self._needed_bytes:
                 return requests
+            self._needed_bytes = 0
             data = bytes(self._pending)
             self._pending.clear()
             data = self._careful(data, requests, one=True)

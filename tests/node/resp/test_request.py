@@ -130,6 +130,11 @@ def test_nothing_is_reserved_for_what_is_only_announced():
     assert parser.pending_bytes() < 100
 
 
+def test_a_request_does_not_wait_for_as_much_as_the_one_before():
+    chunks = [b"*1\r\n$10\r\n", b"x" * 10 + b"\r\n*1\r\n", b"$0\r\n\r\n"]
+    assert _fed(chunks) == ([[b"x" * 10], [b""]], None)
+
+
 def test_pending_bytes_grow_with_what_is_held():
     parser = RequestParser()
     parser.feed(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100\r\n" + b"x" * 40)

@@ -1,0 +1,116 @@
+"""The collection at a key, for the commands of lists, sets, hashes and sorted sets: found or refused for its
+type, dropped with its last element, stored in place of what there was.
+
+Only keys of the request may be named. `own` is the key whose slot the dispatcher has worked out, the first
+of the command; the functions for it are the quicker ones.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from gossip.slots import key_slot
+from node.command.args import WRONG_TYPE
+from node.command.call import Call
+from node.errors import CommandError
+from node.keyspace.changes import EventClass
+from node.keyspace.database import Value
+from node.values.hashes import Hash
+
+
+class Elements(Protocol):
+    """Any collection."""
+
+    def __len__(self) -> int: ...
+
+
+T = TypeVar("T")
+
+
+def of_type(value: Value | None, kind: type[T]) -> T | None:
+    """`value` itself when it is of the type, or None. Raises CommandError for one of another type."""
+    if value is None or type(value) is kind:
+        return value
+    raise CommandError(WRONG_TYPE)
+
+
+def read_own(call: Call, own: bytes, kind: type[T]) -> T | None:
+    """The collection at `own` for reading, None when there is none. Raises CommandError."""
+    value = call.db.read(own, call.slot, call.now_ms)
+    if value is None or type(value) is kind:
+        return value
+    raise CommandError(WRONG_TYPE)
+
+
+def peek_own(call: Call, own: bytes, kind: type[T]) -> T | None:
+    """The same for a command that changes it, which is no hit and no miss."""
+    value = call.db.peek(own, call.slot, call.now_ms)
+    if value is None or type(value) is kind:
+        return value
+    raise CommandError(WRONG_TYPE)
+
+
+def read_at(call: Call, name: bytes, kind: type[T]) -> T | None:
+    """The collection at any key for reading. Raises CommandError."""
+    return of_type(call.db.read(name, key_slot(name), call.now_ms), kind)
+
+
+def peek_at(call: Call, name: bytes, kind: type[T]) -> T | None:
+    """The collection at any key for changing it. Raises CommandError."""
+    return of_type(call.db.peek(name, key_slot(name), call.now_ms), kind)
+
+
+def drop_if_empty(call: Call, name: bytes, value: Elements) -> bool:
+    """Removes the key when its collection has lost the last element; records `del`."""
+    if len(value):
+        return False
+    call.db.remove(name, key_slot(name))
+    call.changed(EventClass.GENERIC, b"del", name)
+    return True
+
+
+def store(call: Call, target: bytes, value: Elements, kind: EventClass, event: bytes) -> int:
+    """Stores the outcome of a command at `target` in place of anything; an empty one removes the key.
+
+    Returns how many elements it has.
+    """
+    slot = key_slot(target)
+    if len(value):
+        call.db.put(target, slot, value)
+        call.changed(kind, event, target)
+    else:
+        call.db.peek(target, slot, call.now_ms)  # one whose time is over expires
+        if call.db.remove(target, slot) is not None:
+            call.changed(EventClass.GENERIC, b"del", target)
+    return len(value)
+
+
+# Hashes, whose fields have times to live of their own
+
+
+def read_own_hash(call: Call, own: bytes) -> Hash | None:
+    """The hash at `own` for reading, without the fields whose time is over. Raises CommandError.
+
+    Those are removed here on a primary. On a replica they are not, and the reading methods of the hash hide
+    them when they get the time of `call.db.fields_ms(call.now_ms)`.
+    """
+    db = call.db
+    value = db.read(own, call.slot, call.now_ms)
+    if type(value) is Hash or value is None:
+        due = db.field_deadlines.at
+        if due and own in due and due[own] <= call.now_ms and db.expire_fields(own, call.slot, call.now_ms):
+            return None
+        return value
+    raise CommandError(WRONG_TYPE)
+
+
+def peek_own_hash(call: Call, own: bytes) -> Hash | None:
+    """The hash at `own` for changing it. Raises CommandError."""
+    db = call.db
+    value = db.peek(own, call.slot, call.now_ms)
+    if type(value) is Hash or value is None:
+        due = db.field_deadlines.at
+        if due and own in due and due[own] <= call.now_ms and db.expire_fields(own, call.slot, call.now_ms):
+            return None
+        return value
+    raise CommandError(WRONG_TYPE)
