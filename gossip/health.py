@@ -8,7 +8,8 @@ It is down, and clients are refused, when (in the order they are told):
 
 A primary is careful to say ok again. After a minority it waits for the node time-out, between 0.5 and 5 s, so
 that it can learn that it was replaced. One restarted with slots waits WRITABLE_DELAY_MS. A node that never
-owned slots has nothing to be wrong about and does not wait, so a new cluster is up as soon as it is complete.
+owned slots has nothing to be wrong about and does not wait, so a new cluster is up as soon as it is complete;
+nor does a replica that is promoted, since a majority has just elected it.
 
 Source: `cluster-require-full-coverage`; the Redis cluster specification, "Availability".
 """
@@ -50,6 +51,9 @@ class Health:
         """Judge anew; called when anything it depends on has changed or a delay is over."""
         ctx = self._ctx
         down = self._judge()
+        if ctx.me.is_replica:
+            # Who is promoted from here has been elected by a majority, and has nothing left to wait for.
+            self._writable_ms, self._minority_ms = ctx.now_ms, None
         if down is Down.NOT and not ctx.ok and ctx.me.is_primary:
             ready_ms = self._ready_ms()
             if ctx.now_ms < ready_ms:

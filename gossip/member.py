@@ -16,11 +16,14 @@ All times are Unix milliseconds, 0 for "never" or "none".
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 from gossip.messages import NodeFlag, NodeId
 from gossip.slots import SlotSet
 
 LinkId = int
+# Making a flag from bits is slow, and there is one in every gossip entry.
+_node_flag = cache(NodeFlag)
 NO_SLOTS = SlotSet()
 
 
@@ -122,7 +125,7 @@ class Member:
             | (self.no_failover and 512)
             | (self.extensions and 1024)
         )
-        return NodeFlag(bits)
+        return _node_flag(bits)
 
     @property
     def understands_shards(self) -> bool:

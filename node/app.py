@@ -28,6 +28,7 @@ from node.command.spec import DECLARED
 from node.commands import load_all
 from node.config import table as directives
 from node.config.config import Config
+from node.config.limits import COLLECTION_LIMITS, limits_of
 from node.credentials import Credentials
 from node.guards import Guard, Guards
 from node.identity import Identity
@@ -135,6 +136,7 @@ class Node:
         self.cron.every_second.append(self.server.close_idle)
         self._set_gates()
         self._observe()
+        self._follow_limits()
 
     def new_call(self) -> Call:
         """The surroundings of a new session's commands."""
@@ -208,6 +210,17 @@ class Node:
             gates.conditions(self.guards),
             gates.pausing(self.clients, self.guards),
         ]
+
+    def _follow_limits(self) -> None:
+        """Databases get the thresholds of compact collections now, and whenever CONFIG SET changes one."""
+
+        def apply() -> None:
+            limits = limits_of(self.config)
+            for database in self.databases:
+                database.limits = limits
+
+        self.config.on_change_of(COLLECTION_LIMITS, apply)
+        apply()
 
     async def run(self, pid_file: PidFile) -> int:
         """Serves until a shutdown is requested; returns the exit status.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 from node.errors import CommandError
 from node.integers import parse_integer
 
@@ -10,6 +13,11 @@ NOT_FLOAT = b"ERR value is not a valid float"
 SYNTAX = b"ERR syntax error"
 WRONG_TYPE = b"WRONGTYPE Operation against a key holding the wrong kind of value"
 NO_SUCH_KEY = b"ERR no such key"
+
+_DECIMAL = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_HEXADECIMAL = re.compile(rb"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP][+-]?[0-9]+)?")
+_INFINITY = re.compile(rb"[+-]?inf(?:inity)?", re.IGNORECASE)
+_NOT_ZERO = re.compile(rb"[+-]?(?:0[xX])?[0.]*[1-9a-dfA-DF]")
 
 
 def integer(text: bytes, error: bytes = NOT_INTEGER) -> int:
@@ -38,17 +46,46 @@ def bounded(text: bytes, low: int, high: int, error: bytes) -> int:
     return value
 
 
-def finite_float(text: bytes, error: bytes = NOT_FLOAT) -> float:
-    """A floating-point argument, infinities included, NaN refused. Raises CommandError(error)."""
-    try:
-        if not text or text[0] in b" \t\n\r\v\f" or text[-1] in b" \t\n\r\v\f" or b"_" in text:
-            raise ValueError
-        value = float(text)
-    except ValueError:
-        raise CommandError(error) from None
-    if value != value:
+def within(text: bytes, low: int, high: int, error: bytes) -> int:
+    """An integer between `low` and `high`. Raises CommandError(error), also for what is no integer."""
+    value = integer(text, error)
+    if not low <= value <= high:
         raise CommandError(error)
     return value
+
+
+def finite_float(text: bytes, error: bytes = NOT_FLOAT) -> float:
+    """A floating-point argument as C's strtod takes it, infinities included when they are spelled out; NaN,
+    space around it and what is out of range are refused. Raises CommandError(error).
+    """
+    try:
+        value = float(text)
+        # Nothing but a plain number passes here; what Python takes and C does not is looked at below.
+        if value and value - value == 0 and 32 < text[0] and 32 < text[-1] and b"_" not in text:
+            return value
+    except ValueError:
+        pass
+    number = c_float(text)
+    if number is None or (math.isinf(number) and not _INFINITY.fullmatch(text)):
+        raise CommandError(error)
+    if not number and _NOT_ZERO.match(text):
+        raise CommandError(error)
+    return number
+
+
+def c_float(text: bytes) -> float | None:
+    """The number that is all of `text`, decimal, hexadecimal or infinity; None when it is none.
+
+    One out of range is infinite, or zero.
+    """
+    if _DECIMAL.fullmatch(text) or _INFINITY.fullmatch(text):
+        return float(text)
+    if not _HEXADECIMAL.fullmatch(text):
+        return None
+    try:
+        return float.fromhex(text.decode())
+    except OverflowError:
+        return -math.inf if text[:1] == b"-" else math.inf
 
 
 def syntax_error() -> CommandError:

@@ -17,6 +17,7 @@ from node.observe.access import Accesses
 from node.rdb.errors import DumpFooterError, RdbError
 from node.rdb.value import Value, dump_payload, load_payload
 from node.resp.encode import OK, bulk
+from node.values.limits import Limits
 
 GENERIC = EventClass.GENERIC
 BUSY_KEY = b"BUSYKEY Target key name already exists."
@@ -91,18 +92,16 @@ def restore(accesses: Accesses, call: Call, argv: list[bytes]) -> bytes:
     if existing and not options.replace:
         raise CommandError(BUSY_KEY)
     deadline_ms = _deadline_ms(call, integer(ttl), options.absttl)
-    value = _load(payload)
+    value = _load(payload, db.limits)
     if deadline_ms and db.is_over(deadline_ms, call.now_ms):
         if existing:
             db.remove(name, call.slot)
             call.changed(GENERIC, b"del", name)
             call.rewrite([b"DEL", name])
         return OK
-    db.put(name, call.slot, value)
-    if deadline_ms:
-        db.set_deadline(name, deadline_ms)
-        if not options.absttl:
-            call.rewrite([b"RESTORE", name, b"%d" % deadline_ms, payload, *words, b"ABSTTL"])
+    db.adopt(name, call.slot, value, deadline_ms or None)
+    if deadline_ms and not options.absttl:
+        call.rewrite([b"RESTORE", name, b"%d" % deadline_ms, payload, *words, b"ABSTTL"])
     accesses.restore(call, name, options.idle_s, options.frequency)
     call.changed(GENERIC, b"restore", name)
     return OK
@@ -116,9 +115,9 @@ def _deadline_ms(call: Call, ttl_ms: int, absolute: bool) -> int:
     return deadline_ms
 
 
-def _load(payload: bytes) -> Value:
+def _load(payload: bytes, limits: Limits) -> Value:
     try:
-        return load_payload(payload)
+        return load_payload(payload, limits)
     except DumpFooterError:
         raise CommandError(b"ERR DUMP payload version or checksum are wrong") from None
     except RdbError:

@@ -27,7 +27,7 @@ from node.config.config import Config
 from node.config.table import CLUSTER_ENABLED
 from node.errors import CommandError
 from node.keyspace.changes import EventClass
-from node.keyspace.database import Database, Value
+from node.keyspace.database import Database
 from node.resp import encode
 from node.resp.encode import OK, ONE, ZERO
 from node.values import kinds
@@ -133,16 +133,10 @@ def _rename(call: Call, source: bytes, target: bytes, replace: bool) -> bool:
     if source == target or (call.peek(target) is not None and not replace):
         return False
     deadline_ms = call.db.deadline(source)
-    _put(call.db, target, call.remove(source), deadline_ms)
+    call.db.adopt(target, key_slot(target), call.remove(source), deadline_ms)
     call.changed(GENERIC, b"rename_from", source)
     call.changed(GENERIC, b"rename_to", target)
     return True
-
-
-def _put(db: Database, name: bytes, value: Value, deadline_ms: int | None) -> None:
-    db.put(name, key_slot(name), value)
-    if deadline_ms is not None:
-        db.set_deadline(name, deadline_ms)
 
 
 def _database(call: Call, text: bytes) -> Database:
@@ -168,7 +162,7 @@ def move(config: Config, call: Call, argv: list[bytes]) -> bytes:
     if target.peek(name, call.slot, call.now_ms) is not None:
         return ZERO
     deadline_ms = source.deadline(name)
-    _put(target, name, source.remove(name, call.slot), deadline_ms)
+    target.adopt(name, call.slot, source.remove(name, call.slot), deadline_ms)
     call.changed(GENERIC, b"move_from", name)
     call.changed_in(target, GENERIC, b"move_to", name)
     return ONE
@@ -194,7 +188,7 @@ def copy(config: Config, call: Call, argv: list[bytes]) -> bytes:
         return ZERO
     if target.peek(name, key_slot(name), call.now_ms) is not None and not replace:
         return ZERO
-    _put(target, name, kinds.copy(value), db.deadline(source))
+    target.adopt(name, key_slot(name), kinds.copy(value), db.deadline(source))
     call.changed_in(target, GENERIC, b"copy_to", name)
     return ONE
 

@@ -38,11 +38,12 @@ Told = tuple[int, list[bytes]]
 class Changes:
     """One per server; empty between commands."""
 
-    __slots__ = ("expired", "log", "rewritten", "total")
+    __slots__ = ("expired", "expired_logged", "log", "rewritten", "total")
 
     def __init__(self) -> None:
         self.log: list[Change] = []
         self.expired: list[Told] = []  # told before the command
+        self.expired_logged = 0  # entries of the log that come from expiry and not from the command
         self.rewritten: list[Told] | None = None  # told in the command's place; None: as it came
         self.total = 0  # changes since the start
 
@@ -52,8 +53,22 @@ class Changes:
         self.rewritten = None
         if self.expired:
             self.expired.clear()
+            self.expired_logged = 0
 
     def key_expired(self, db_index: int, key: bytes) -> None:
         """A key's time was over and it has been removed: replicas are told so."""
         self.log.append((EventClass.EXPIRED, b"expired", key, db_index))
+        self.expired_logged += 1
         self.expired.append((db_index, [b"DEL", key]))
+
+    def fields_expired(self, db_index: int, key: bytes, fields: list[bytes], was_last: bool) -> None:
+        """Fields of a hash whose time was over have been removed, and with `was_last` the key.
+
+        One HDEL tells replicas both: there too the key goes with its last field.
+        """
+        self.log.append((EventClass.HASH, b"hexpired", key, db_index))
+        self.expired_logged += 1
+        if was_last:
+            self.log.append((EventClass.GENERIC, b"del", key, db_index))
+            self.expired_logged += 1
+        self.expired.append((db_index, [b"HDEL", key, *fields]))

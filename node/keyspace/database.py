@@ -6,11 +6,15 @@ of keys. Strings are stored as they are: `bytes`,
 or `int` when they are an integer in canonical form. A key whose deadline has passed is as good as gone for
 every method here: on a primary it is removed at once and reported, on a replica (whose primary decides) it
 only is not seen.
+
+Fields of hashes have deadlines too, which are the hash's own affair. `field_deadlines` says of each such key
+when to look: not after the first of its fields is due, a little before perhaps where that field has gone.
 """
 
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -19,6 +23,8 @@ from gossip.slots import SLOT_COUNT, key_slot
 from node.keyspace.changes import Changes
 from node.keyspace.expire import Deadlines
 from node.keyspace.partition import BUCKET_KEYS, SplitDict
+from node.values.hashes import Hash
+from node.values.limits import DEFAULT
 
 Value = Any
 """`bytes`, `int`, or an object of `node.values`."""
@@ -47,8 +53,10 @@ class Database:
         "count",
         "deadlines",
         "expired_total",
+        "field_deadlines",
         "hits",
         "index",
+        "limits",
         "misses",
         "slots",
     )
@@ -57,6 +65,8 @@ class Database:
         self.index = index
         self.slots: list[Partition | None] = [None] * SLOT_COUNT
         self.deadlines = Deadlines()
+        self.field_deadlines = Deadlines()
+        self.limits = DEFAULT  # up to where collections are compact; kept up to date by node.app
         self.accesses: dict[bytes, int] | None = None  # kept by node.observe.access while it is needed
         self.count = 0
         self.hits = 0
@@ -123,8 +133,17 @@ class Database:
             self.count += 1
             if before == BUCKET_KEYS:
                 self._split(slot)
-        elif self.deadlines.at:
+        elif self.deadlines.at or self.field_deadlines.at:
             self.deadlines.discard(key)
+            self.field_deadlines.discard(key)
+
+    def adopt(self, key: bytes, slot: int, value: Value, deadline_ms: int | None) -> None:
+        """Stores a value that was made elsewhere (another key, a file), whose fields may have deadlines."""
+        self.put(key, slot, value)
+        if deadline_ms is not None:
+            self.deadlines.set(key, deadline_ms)
+        if type(value) is Hash:
+            self._watch_fields(key, value)
 
     def update(self, key: bytes, slot: int, value: Value) -> None:
         """Stores a value and keeps the key's deadline."""
@@ -153,6 +172,8 @@ class Database:
             self.count -= 1
             if self.deadlines.at:
                 self.deadlines.discard(key)
+            if self.field_deadlines.at:
+                self.field_deadlines.discard(key)
             if self.accesses:
                 self.accesses.pop(key, None)
         return value
@@ -165,9 +186,52 @@ class Database:
         """False when the key had none."""
         return self.deadlines.discard(key)
 
+    # Deadlines of fields
+
+    def fields_ms(self, now_ms: int) -> int:
+        """The time by which a replica hides fields from its clients; 0, which hides none, while the primary's
+        commands run.
+        """
+        return 0 if self._policy.obeys else now_ms
+
+    def set_field_deadline(self, key: bytes, value: Hash, field: bytes, deadline_ms: int) -> None:
+        """`value` is the hash at `key`, and has the field."""
+        value.set_deadline(field, deadline_ms)
+        due_ms = self.field_deadlines.at.get(key)
+        if due_ms is None or deadline_ms < due_ms:
+            self.field_deadlines.set(key, deadline_ms)
+
+    def expire_fields(self, key: bytes, slot: int, now_ms: int, limit: int = sys.maxsize) -> bool:
+        """Removes up to `limit` fields of a hash whose time is over; True when the key went with the last.
+
+        Called for keys of which `field_deadlines` says so. Nothing is removed on a replica.
+        """
+        if not self._policy.expires or self._policy.obeys:
+            return False
+        partition = self.slots[slot]
+        value = None if partition is None else partition.get(key)
+        assert type(value) is Hash, "only hashes have fields that expire"
+        over = value.expire_due(now_ms, limit)
+        emptied = not len(value)
+        if emptied:
+            self.remove(key, slot)
+        else:
+            self._watch_fields(key, value)
+        if over:
+            self._changes.fields_expired(self.index, key, over, emptied)
+        return emptied
+
+    def _watch_fields(self, key: bytes, value: Hash) -> None:
+        due_ms = value.next_deadline()
+        if due_ms is None:
+            self.field_deadlines.discard(key)
+        else:
+            self.field_deadlines.set(key, due_ms)
+
     def clear(self) -> None:
         self.slots = [None] * SLOT_COUNT
         self.deadlines = Deadlines()
+        self.field_deadlines = Deadlines()
         self.count = 0
         if self.accesses:
             self.accesses = {}
@@ -180,6 +244,9 @@ class Database:
         if self.deadlines.at:
             for key in partition:
                 self.deadlines.discard(key)
+        if self.field_deadlines.at:
+            for key in partition:
+                self.field_deadlines.discard(key)
         if self.accesses:
             for key in partition:
                 self.accesses.pop(key, None)
@@ -191,6 +258,7 @@ class Database:
         """SWAPDB: the two keep their numbers and counters and exchange all else."""
         self.slots, other.slots = other.slots, self.slots
         self.deadlines, other.deadlines = other.deadlines, self.deadlines
+        self.field_deadlines, other.field_deadlines = other.field_deadlines, self.field_deadlines
         self.count, other.count = other.count, self.count
         self.accesses, other.accesses = other.accesses, self.accesses
 
@@ -234,6 +302,16 @@ class Database:
                 break
         return removed
 
+    def expire_due_fields(self, now_ms: int, limit: int) -> int:
+        """Removes fields whose time is over, up to `limit` of up to `limit` hashes; returns of how many."""
+        visited = 0
+        for key in self.field_deadlines.due(now_ms):
+            self.expire_fields(key, key_slot(key), now_ms, limit)
+            visited += 1
+            if visited == limit:
+                break
+        return visited
+
     def check(self) -> None:
         """Asserts the invariants: counts, keys in their slots, deadlines only of keys that exist."""
         total = 0
@@ -247,3 +325,11 @@ class Database:
         for key in self.deadlines.at:
             assert key in (self.slots[key_slot(key)] or ())
         self.deadlines.check()
+        for key, due_ms in self.field_deadlines.at.items():
+            value = (self.slots[key_slot(key)] or {}).get(key)
+            assert type(value) is Hash
+            assert due_ms <= (value.next_deadline() or due_ms)
+        for partition in self.slots:
+            for key, value in (partition or {}).items():
+                assert type(value) is not Hash or not value.has_deadlines or key in self.field_deadlines.at
+        self.field_deadlines.check()

@@ -76,9 +76,7 @@ class SnapshotLoader:
                     0, f"the primary has a database {item.db}, and there are {len(self._live)} here"
                 )
             database = self._fresh[item.db] = Database(item.db, self._changes, self._policy)
-        database.put(item.key, key_slot(item.key), item.value)
-        if item.expire_at_ms is not None:
-            database.set_deadline(item.key, item.expire_at_ms)
+        database.adopt(item.key, key_slot(item.key), item.value, item.expire_at_ms)
         self.keys_loaded += 1
 
     def swap_in(self) -> list[Database]:

@@ -49,7 +49,7 @@ class After:
             if changes.rewritten is not None:
                 for db_index, told in changes.rewritten:
                     self._tell(db_index, told)
-            elif told_as_it_came and len(changes.log) > len(changes.expired):
+            elif told_as_it_came and len(changes.log) > changes.expired_logged:
                 self._tell(session.call.db.index, argv)
         self._watch()
 

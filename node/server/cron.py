@@ -1,4 +1,4 @@
-"""Background work: expired keys, what is left of emptied databases, rates, idle clients.
+"""Background work: expired keys and fields, what is left of emptied databases, rates, idle clients.
 
 A round of active expiry takes at most `EXPIRE_SLICE_S`, and what is left waits for the next round, so a
 million keys that end together delay nobody. When nothing is left the next round is due when the next key is,
@@ -70,21 +70,29 @@ class Cron:
         wait_s = next_round_s - time.monotonic()
         now_ms = self._clock.update()
         for database in self._databases:
-            due_ms = database.deadlines.next_ms()
-            if due_ms is not None and self._policy.expires and self._policy.active_expiry:
-                wait_s = min(wait_s, max(EXPIRE_PAUSE_MS, due_ms - now_ms) / 1000)
+            for due_ms in (database.deadlines.next_ms(), database.field_deadlines.next_ms()):
+                if due_ms is not None and self._policy.expires and self._policy.active_expiry:
+                    wait_s = min(wait_s, max(EXPIRE_PAUSE_MS, due_ms - now_ms) / 1000)
         return wait_s
 
     def expire(self, slice_s: float) -> bool:
-        """Removes expired keys for at most `slice_s` seconds; True when some are left."""
+        """Removes expired keys and fields for at most `slice_s` seconds; True when some are left."""
         if not self._policy.expires or not self._policy.active_expiry:
             return False
         now_ms = self._clock.update()
         end_s = time.monotonic() + slice_s
         for database in self._databases:
-            while database.deadlines.at and database.expire_due(now_ms, EXPIRE_BATCH):
+            while _expire_some(database, now_ms):
                 self._apply_expired()
                 if time.monotonic() > end_s:
                     self._stats.expire_cycles_cut += 1
                     return True
         return False
+
+
+def _expire_some(database: Database, now_ms: int) -> bool:
+    """Removes a batch; False when nothing was due."""
+    found = bool(database.deadlines.at and database.expire_due(now_ms, EXPIRE_BATCH))
+    if database.field_deadlines.at and database.expire_due_fields(now_ms, EXPIRE_BATCH):
+        found = True
+    return found

@@ -70,3 +70,16 @@ def test_a_restarted_primary_that_reaches_nobody_does_not_serve(town: Town) -> N
     again = town.restart(a)
     town.run(10_000)
     assert (again.core.ok, again.core.down) == (False, Down.REJOINING)
+
+
+def test_a_replica_elected_soon_after_its_restart_serves_at_once(town: Town) -> None:
+    """A majority has just elected it; the delay of a restarted primary is not for it."""
+    a, _b, _c, replica, *_ = town.cluster(3, replicas=1)
+    town.kill(a)
+    town.until(lambda: replica.core.ok and replica.core.state.me.is_primary, 5_000)
+    again = town.restart(a)
+    town.until(lambda: again.core.state.me.is_replica, 5_000)
+    town.kill(replica)
+    waited_ms = town.until(lambda: again.core.state.me.is_primary, 5_000)
+    assert waited_ms < 1_500
+    assert town.until(lambda: again.core.ok, 6_000) <= 50

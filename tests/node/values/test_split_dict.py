@@ -38,7 +38,7 @@ def test_buckets_are_joined_as_keys_go() -> None:
     table = SplitDict(dict.fromkeys(_keys(0, 20_000), True))
     buckets = sum(1 for _ in table.buckets())
     twin = table.copy()
-    for key in _keys(100, 20_000):
+    for key in _keys(50, 20_000):
         assert table.pop(key)
     table.check()
     assert buckets > 20_000 // BUCKET_KEYS

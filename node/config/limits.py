@@ -1,0 +1,35 @@
+"""The directives that say up to where collections are stored compactly, as the values take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node.config import table
+from node.config.config import Config
+from node.config.directive import Directive
+from node.values.limits import Limits
+
+COLLECTION_LIMITS: tuple[Directive[Any], ...] = (
+    table.LIST_MAX_LISTPACK_SIZE,
+    table.HASH_MAX_LISTPACK_ENTRIES,
+    table.HASH_MAX_LISTPACK_VALUE,
+    table.SET_MAX_INTSET_ENTRIES,
+    table.SET_MAX_LISTPACK_ENTRIES,
+    table.SET_MAX_LISTPACK_VALUE,
+    table.ZSET_MAX_LISTPACK_ENTRIES,
+    table.ZSET_MAX_LISTPACK_VALUE,
+)
+
+
+def limits_of(config: Config) -> Limits:
+    """The limits that `config` sets at this moment; one that has changed makes others."""
+    return Limits(
+        list_max_listpack_size=config[table.LIST_MAX_LISTPACK_SIZE],
+        hash_max_listpack_entries=config[table.HASH_MAX_LISTPACK_ENTRIES],
+        hash_max_listpack_value=config[table.HASH_MAX_LISTPACK_VALUE],
+        set_max_intset_entries=config[table.SET_MAX_INTSET_ENTRIES],
+        set_max_listpack_entries=config[table.SET_MAX_LISTPACK_ENTRIES],
+        set_max_listpack_value=config[table.SET_MAX_LISTPACK_VALUE],
+        zset_max_listpack_entries=config[table.ZSET_MAX_LISTPACK_ENTRIES],
+        zset_max_listpack_value=config[table.ZSET_MAX_LISTPACK_VALUE],
+    )

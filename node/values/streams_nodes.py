@@ -1,0 +1,305 @@
+"""A macro node: some hundred entries of a stream, next to each other and compact.
+
+The node at a stream's end is *open*: ids in a list, entries in a list of packed byte strings. When the next
+node is begun it is *sealed*: entries become one byte string, ids an array of 8 bytes each, relative to the
+node's base (the id of the first entry it ever had). Entries removed at the front are only counted
+(`_first`); removing one elsewhere rebuilds the node.
+
+A packed entry is its values, escaped as in `packed.py`, with DIVIDER between them. The fields are those of the
+node, which are the fields of its first entry; an entry with others has the mark OWN before it, then fields
+and values by turns.
+
+What a node may hold is limited in terms of the listpack that Redis makes of it, in which removed entries still
+count; so that trimming to whole nodes leaves what Redis leaves, the size of that listpack is kept up to date.
+
+Source: t_stream.c of Redis 7.2, the comments in streamAppendItem.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from node.values.packed import (
+    DIVIDER,
+    LISTPACK_BYTES,
+    SEPARATOR,
+    escape,
+    listpack_entry_bytes,
+    listpack_integer_bytes,
+    unescape,
+)
+from node.values.streams_ids import SEQ_MAX, StreamId
+
+NODE_BYTES_MAX = 1 << 30
+"""No entry may be longer than this in all, nor a node, whatever the directives say."""
+
+_OWN = b"\xfd\x03"
+_ESCAPE = 0xFD
+_KEY_SEQ_BITS = 24
+_KEY_SEQ_MAX = (1 << _KEY_SEQ_BITS) - 1
+_KEY_MS_MAX = (1 << 64 - _KEY_SEQ_BITS) - 1
+_OBJECT_BYTES = 120
+
+
+class StreamEntry(NamedTuple):
+    """An entry: its id, and field, value, field, value, …"""
+
+    id: StreamId
+    items: list[bytes]
+
+
+class Row(NamedTuple):
+    """An entry as it is stored: `fields` is None when they are those of the node."""
+
+    id: StreamId
+    fields: list[bytes] | None
+    values: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLimits:
+    """The directives stream-node-max-bytes and stream-node-max-entries, where 0 is no limit."""
+
+    max_bytes: int = 4096
+    max_entries: int = 100
+
+
+DEFAULT_LIMITS = NodeLimits()
+
+
+class Node:
+    """Entries in the order of their ids. `base` is at or below all ids, `last` the highest there ever was.
+
+    `total` is how many entries were ever added, `live` how many of them are left.
+    """
+
+    __slots__ = ("_body_bytes", "_entries", "_first", "_ids", "base", "fields", "last", "total")
+
+    def __init__(self, base: StreamId, fields: list[bytes]) -> None:
+        """An empty node; `fields` must not change any more."""
+        self.base = base
+        self.fields = fields
+        self.last = base
+        self.total = 0
+        self._first = 0
+        self._ids: list[StreamId] | array[int] = []
+        self._entries: list[bytes] | bytes = []
+        # The count of fields, the fields, and the 0 that ends them.
+        self._body_bytes = LISTPACK_BYTES + listpack_integer_bytes(len(fields)) + _texts_bytes(fields) + 2
+
+    # Asking
+
+    @property
+    def live(self) -> int:
+        return len(self._ids) - self._first
+
+    @property
+    def first(self) -> int:
+        """The position of the first entry."""
+        return self._first
+
+    @property
+    def end(self) -> int:
+        """The position behind the last entry."""
+        return len(self._ids)
+
+    def listpack_bytes(self) -> int:
+        """What Redis needs for the same entries, removed ones included."""
+        live = len(self._ids) - self._first
+        if self.total < 128:
+            return self._body_bytes + 4
+        return self._body_bytes + listpack_integer_bytes(live) + listpack_integer_bytes(self.total - live)
+
+    def has_room(self, text_bytes: int, limits: NodeLimits) -> bool:
+        """Whether an entry whose fields and values have so many bytes may be added here."""
+        max_bytes = limits.max_bytes
+        if not 0 < max_bytes <= NODE_BYTES_MAX:
+            max_bytes = NODE_BYTES_MAX
+        if self.listpack_bytes() + text_bytes >= max_bytes:
+            return False
+        return not limits.max_entries or self.total < limits.max_entries
+
+    def position(self, id: StreamId) -> int:
+        """Where the first entry with an id not below `id` is; `end` when there is none."""
+        ids = self._ids
+        if type(ids) is list:
+            return bisect_left(ids, id, self._first)
+        ms, seq = (id >> 64) - (self.base >> 64), id & SEQ_MAX
+        if ms < 0:
+            return self._first
+        if seq > _KEY_SEQ_MAX:
+            ms, seq = ms + 1, 0
+        if ms > _KEY_MS_MAX:
+            return len(ids)
+        return bisect_left(ids, ms << _KEY_SEQ_BITS | seq, self._first)
+
+    def id_at(self, position: int) -> StreamId:
+        return self._ids_between(position, position + 1)[0]
+
+    def find(self, id: StreamId) -> int:
+        """The position of the entry `id`, -1 when there is none."""
+        at = self.position(id)
+        return at if at < len(self._ids) and self.id_at(at) == id else -1
+
+    def between(self, start: int, stop: int) -> list[StreamEntry]:
+        """The entries at these positions."""
+        ids = self._ids_between(start, stop)
+        return [
+            StreamEntry(*pair) for pair in zip(ids, map(self._items, self._packed(start, stop)), strict=True)
+        ]
+
+    def rows(self) -> list[Row]:
+        """All entries as they are stored."""
+        found = []
+        ids = self._ids_between(self._first, len(self._ids))
+        for id, packed in zip(ids, self._packed(self._first, len(self._ids)), strict=True):
+            if packed[:2] == _OWN:
+                items = self._items(packed)
+                found.append(Row(id, items[::2], items[1::2]))
+            else:
+                found.append(Row(id, None, _texts(packed) if self.fields else []))
+        return found
+
+    def _ids_between(self, start: int, stop: int) -> list[StreamId]:
+        ids = self._ids
+        if type(ids) is list:
+            return ids[start:stop]
+        ms = self.base >> 64
+        return [(ms + (key >> _KEY_SEQ_BITS)) << 64 | key & _KEY_SEQ_MAX for key in ids[start:stop]]
+
+    def _packed(self, start: int, stop: int) -> list[bytes]:
+        entries = self._entries
+        if type(entries) is bytes:
+            return entries.split(SEPARATOR)[start:stop]
+        return entries[start:stop]  # type: ignore[return-value]  # a list: bytes were told apart above
+
+    def _items(self, packed: bytes) -> list[bytes]:
+        if packed[:2] == _OWN:
+            return _texts(packed[2:]) if len(packed) > 2 else []
+        fields = self.fields
+        if len(fields) == 1:
+            return [fields[0], unescape(packed)]
+        items = [b""] * (2 * len(fields))
+        if fields:
+            items[::2] = fields
+            items[1::2] = _texts(packed)
+        return items
+
+    # Changing
+
+    def append(self, id: StreamId, fields: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Adds an entry with an id above `last` (that of the first entry may be `last`)."""
+        if type(self._entries) is not list:
+            self._open()
+        base = self.base
+        ms, seq = (id >> 64) - (base >> 64), (id & SEQ_MAX) - (base & SEQ_MAX)
+        # The flags, the id, and how many parts the entry has.
+        size = 2 + _delta_bytes(ms) + _delta_bytes(seq) + _texts_bytes(values)
+        if fields == self.fields:
+            size += listpack_integer_bytes(len(fields) + 3)
+            packed = escape(values[0]) if len(values) == 1 else DIVIDER.join(map(escape, values))
+        else:
+            size += listpack_integer_bytes(2 * len(fields) + 4)
+            size += listpack_integer_bytes(len(fields)) + _texts_bytes(fields)
+            items = [b""] * (2 * len(fields))
+            items[::2] = map(escape, fields)
+            items[1::2] = map(escape, values)
+            packed = _OWN + DIVIDER.join(items)
+        self._ids.append(id)
+        self._entries.append(packed)  # type: ignore[union-attr]  # opened above
+        self._body_bytes += size
+        self.last = id
+        self.total += 1
+
+    def remove(self, position: int) -> None:
+        """Removes one entry."""
+        if position == self._first:
+            self._first += 1
+            return
+        sealed = type(self._entries) is bytes
+        if sealed:
+            self._open()
+        del self._ids[position]
+        del self._entries[position]  # type: ignore[union-attr]  # opened above
+        if sealed:
+            self.seal()
+
+    def remove_first(self, count: int) -> None:
+        """Removes the first `count` entries."""
+        self._first += count
+
+    def seal(self) -> None:
+        """Makes the node smaller; it can still be changed, at some expense."""
+        ids, entries = self._ids, self._entries
+        if type(entries) is not list:
+            return
+        del ids[: self._first], entries[: self._first]
+        self._first = 0
+        ms = self.base >> 64
+        keys = [(id >> 64) - ms << _KEY_SEQ_BITS | id & SEQ_MAX for id in ids]
+        fits = (self.last >> 64) - ms <= _KEY_MS_MAX and all(id & SEQ_MAX <= _KEY_SEQ_MAX for id in ids)
+        self._ids = array("Q", keys) if fits else list(ids)
+        self._entries = SEPARATOR.join(entries)
+
+    def _open(self) -> None:
+        end = len(self._ids)
+        ids, entries = self._ids_between(self._first, end), self._packed(self._first, end)
+        self._ids, self._entries, self._first = ids, entries, 0
+
+    # Whole
+
+    def copy(self) -> Node:
+        """A node that does not change with this one."""
+        new = Node.__new__(Node)
+        new.base, new.fields, new.last, new.total = self.base, self.fields, self.last, self.total
+        new._first, new._body_bytes = self._first, self._body_bytes
+        new._ids = self._ids[:]
+        new._entries = self._entries[:]
+        return new
+
+    def memory_bytes(self) -> int:
+        """The memory it takes, fields not counted: nodes with the same share them."""
+        ids, entries = self._ids, self._entries
+        size = _OBJECT_BYTES + sys.getsizeof(ids) + sys.getsizeof(entries)
+        if type(ids) is list:
+            size += sum(map(sys.getsizeof, ids))
+        if type(entries) is list:
+            size += sum(map(sys.getsizeof, entries))
+        return size
+
+    def check(self) -> None:
+        """Asserts the invariants: ids in order within base and last, an entry for each."""
+        ids = self._ids_between(0, len(self._ids))
+        assert ids == sorted(set(ids))
+        assert all(self.base <= id <= self.last for id in ids)
+        assert 0 <= self._first <= len(ids) <= self.total
+        if ids:
+            assert len(self._packed(0, len(ids))) == len(ids)
+        else:
+            assert not self._entries
+        for row in self.rows():
+            assert len(row.values) == len(self.fields if row.fields is None else row.fields)
+            assert row.fields != self.fields
+            assert self.find(row.id) >= 0
+
+
+def _texts(packed: bytes) -> list[bytes]:
+    items = packed.split(DIVIDER)
+    return [unescape(item) for item in items] if _ESCAPE in packed else items
+
+
+def _texts_bytes(texts: Sequence[bytes]) -> int:
+    return sum([listpack_entry_bytes(text) for text in texts])
+
+
+def _delta_bytes(delta: int) -> int:
+    """What a difference of two unsigned integers of 64 bits takes, stored as a signed one."""
+    if 0 <= delta < 128:
+        return 2
+    delta &= SEQ_MAX
+    return listpack_integer_bytes(delta - (1 << 64) if delta >> 63 else delta)
