@@ -5,13 +5,15 @@ when one of its keys changes, in whatever way the key came to be. Waiters of a k
 first served, right after the command that changed it, before the next request of anyone: nobody overtakes
 them. An attempt runs like a command: what it changes is applied and told to replicas as it says
 (`call.rewrite`). It leaves all as it was when it returns None, and then the client waits on in its place. A
-waiter costs nothing but its entry in the queues of its keys.
+waiter costs nothing but its entries in the queues of its keys, and to serve the first of very many costs no
+more than to serve the only one.
 
 Source: https://redis.io/commands/blpop/, "Blocking behavior", "What key is served first?".
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -58,6 +60,10 @@ class Waiter:
         self.block: Block | None = None
 
 
+Queue = OrderedDict[Waiter, None]
+"""Waiters by the time they came: the first is found and any is removed in O(1), which a dict cannot do."""
+
+
 class Blocking:
     """All waiters. `apply` is handed in by node.app."""
 
@@ -66,10 +72,14 @@ class Blocking:
         self._clock = clock
         self._clients = clients
         self._watchers = watchers
-        self._queues: dict[WaitedKey, dict[Waiter, None]] = {}  # a dict keeps order and removes in O(1)
+        self._queues: dict[WaitedKey, dict[bytes, Queue]] = {}  # of each key by what its waiters take
         self._ready: dict[WaitedKey, None] = {}
         self._serving = False
         self.apply: Apply
+
+    def may_wait(self, call: Call) -> bool:
+        """Whether the client of `call` may be made to wait; where not, its time is over at once."""
+        return not call.session.from_primary
 
     def wait(
         self,
@@ -83,9 +93,9 @@ class Blocking:
     ) -> Block:
         """Makes the client of `call` wait for `keys` of its database; what the handler then returns.
 
-        `deadline_ms` is Unix time, None for ever; `timed_out` makes the reply when it has passed. `takes` is
-        the type an attempt takes elements from: where one waiter found none, those behind it that take from
-        the same type are not even tried. Empty for those that only read.
+        `deadline_ms` is Unix time, None for ever; `timed_out` makes the reply when it has passed. `takes`
+        names what an attempt takes, a type for example: where one waiter found nothing, those behind it that
+        take the same are not even tried. Empty for those that only read: each of them is tried.
         """
         index = call.db.index
         named = [(index, key) for key in dict.fromkeys(keys)]
@@ -93,18 +103,20 @@ class Blocking:
         if not self._queues:
             self._watchers.append(self._noticed)
         for key in named:
-            self._queues.setdefault(key, {})[waiter] = None
+            self._queues.setdefault(key, {}).setdefault(takes, OrderedDict())[waiter] = None
         waiter.block = Block(BLOCKED_KIND, deadline_ms, timed_out, lambda: self._forget(waiter))
         return waiter.block
 
     def _forget(self, waiter: Waiter) -> None:
         for key in waiter.keys:
-            queue = self._queues.get(key)
-            if queue is not None:
-                queue.pop(waiter, None)
-                if not queue:
+            queues = self._queues[key]
+            queue = queues[waiter.takes]
+            del queue[waiter]
+            if not queue:
+                del queues[waiter.takes]
+                if not queues:
                     del self._queues[key]
-        if not self._queues and self._noticed in self._watchers:
+        if not self._queues:
             self._watchers.remove(self._noticed)
 
     @property
@@ -139,34 +151,46 @@ class Blocking:
             while self._ready:
                 key = next(iter(self._ready))
                 del self._ready[key]
-                self._serve_key(key)
+                for takes, queue in list(self._queues.get(key, {}).items()):
+                    if takes:
+                        self._serve_takers(queue)
+                    else:
+                        self._serve_readers(queue)
         finally:
             self._serving = False
 
-    def _serve_key(self, key: WaitedKey) -> None:
-        exhausted: set[bytes] = set()
-        for waiter in list(self._queues.get(key, ())):
-            if waiter.session.blocked is not waiter.block or waiter.takes in exhausted:
-                continue
-            if not self._serve_one(waiter) and waiter.takes:
-                exhausted.add(waiter.takes)
+    def _serve_takers(self, queue: Queue) -> None:
+        while queue and self._serve_one(next(iter(queue))):
+            pass
+
+    def _serve_readers(self, queue: Queue) -> None:
+        for waiter in list(queue):
+            self._serve_one(waiter)
 
     def _serve_one(self, waiter: Waiter) -> bool:
+        """Whether the waiter waits no more."""
         session = waiter.session
-        session.call.now_ms = self._clock.now_ms
+        if session.blocked is not waiter.block:  # its command is still being finished
+            return False
+        call = session.call
+        call.now_ms = self._clock.now_ms
         try:
-            reply = waiter.attempt(session.call)
+            reply = waiter.attempt(call)
         except CommandError as refused:
             reply = error(refused.text)
+        if call.changes.log or reply is not None:  # keys may have expired when they were looked at
+            self.apply(session, waiter.argv)
         if reply is None:
             return False
-        self.apply(session, waiter.argv)
         self._clients.unblock(session, reply)
         return True
 
-    def recheck(self, verdict: Callable[[Session, list[bytes]], bytes | None]) -> None:
-        """Ends the waits for which `verdict` (session, keys) has a reply: a slot moved away, say."""
-        for waiter in {waiter for queue in self._queues.values() for waiter in queue}:
-            reply = verdict(waiter.session, [key for _, key in waiter.keys])
+    def recheck(self, verdict: Callable[[Session, list[bytes], list[bytes]], bytes | None]) -> None:
+        """Ends the waits for which `verdict` (session, request, keys) has a reply: a slot moved away, say."""
+        waiters = dict.fromkeys(
+            waiter for queues in self._queues.values() for queue in queues.values() for waiter in queue
+        )
+        for waiter in waiters:
+            reply = verdict(waiter.session, waiter.argv, [key for _, key in waiter.keys])
             if reply is not None:
                 self._clients.unblock(waiter.session, reply)

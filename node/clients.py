@@ -64,7 +64,7 @@ class Clients:
         """Makes `session` wait; its time-out is armed here."""
         session.blocked = block
         if block.deadline_ms is not None:
-            self._timers.at(block.deadline_ms, lambda: self._time_out(session, block))
+            block.timer = self._timers.at(block.deadline_ms, lambda: self._time_out(session, block))
 
     def unblock(self, session: Session, reply: bytes) -> None:
         """Answers a blocked session and lets it go on."""
@@ -78,6 +78,8 @@ class Clients:
         """Forgets what `session` waits for."""
         block, session.blocked = session.blocked, None
         if block is not None:
+            if block.timer is not None:
+                block.timer.cancel()
             block.cancel()
 
     def _time_out(self, session: Session, block: Block) -> None:

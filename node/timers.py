@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 import trio
 
 from node.clock import Clock
 
+_CANCELLED_MAX = 64  # cancelled timers that may stay, beyond as many as there are others
+
 
 class Timer:
     """One scheduled callback; `cancel()` forgets it."""
 
-    __slots__ = ("at_ms", "callback")
+    __slots__ = ("_on_cancel", "at_ms", "callback")
 
-    def __init__(self, at_ms: int, callback: Callable[[], None]) -> None:
+    def __init__(self, at_ms: int, callback: Callable[[], None], on_cancel: Callable[[], None]) -> None:
         self.at_ms = at_ms
         self.callback: Callable[[], None] | None = callback
+        self._on_cancel = on_cancel
 
     def cancel(self) -> None:
-        self.callback = None
+        """Has no effect on one that was called or cancelled before."""
+        if self.callback is not None:
+            self.callback = None
+            self._on_cancel()
 
 
 class Timers:
@@ -37,22 +43,35 @@ class Timers:
         self._settle = settle
         self._heap: list[tuple[int, int, Timer]] = []
         self._order = count()
+        self._cancelled = 0
         self._sleep: trio.CancelScope | None = None
 
     def at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         """Calls `callback` at `at_ms`, at the earliest with the task's next turn."""
-        timer = Timer(at_ms, callback)
+        timer = Timer(at_ms, callback, self._one_cancelled)
         heappush(self._heap, (at_ms, next(self._order), timer))
         if self._sleep is not None and self._heap[0][2] is timer:
             self._sleep.cancel()
         return timer
 
+    def _one_cancelled(self) -> None:
+        """Clients that wait for up to an hour and are served at once leave a timer each: those must go."""
+        self._cancelled += 1
+        heap = self._heap
+        if self._cancelled > _CANCELLED_MAX + len(heap) // 2:
+            heap[:] = [entry for entry in heap if entry[2].callback is not None]
+            heapify(heap)
+            self._cancelled = 0
+
     def run_due(self, now_ms: int) -> bool:
         """Calls what is due; whether anything was."""
         called = False
         while self._heap and self._heap[0][0] <= now_ms:
-            callback = heappop(self._heap)[2].callback
-            if callback is not None:
+            timer = heappop(self._heap)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is None:
+                self._cancelled -= 1
+            else:
                 callback()
                 called = True
         return called

@@ -60,8 +60,9 @@ def finite_float(text: bytes, error: bytes = NOT_FLOAT) -> float:
     """
     try:
         value = float(text)
-        # Nothing but a plain number passes here; what Python takes and C does not is looked at below.
-        if value and value - value == 0 and 32 < text[0] and 32 < text[-1] and b"_" not in text:
+        # Only a plain number ends here; what Python takes and C does not is looked at below.
+        is_plain = text[0] > 32 and text[-1] > 32 and b"_" not in text
+        if is_plain and value - value == 0 and (value or text == b"0"):
             return value
     except ValueError:
         pass

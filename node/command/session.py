@@ -90,16 +90,22 @@ class Gone:
         return ""
 
 
+class Cancellable(Protocol):
+    """A timer."""
+
+    def cancel(self) -> None: ...
+
+
 class Block:
     """Returned by a handler in place of a reply: the session waits.
 
     `deadline_ms` is Unix time, None for ever; `timed_out` makes the reply for that case, `cancel` is called
     in any case when the wait ends, so that whoever would have answered forgets it. With `retry` the request
     itself is run again when the session resumes. CLIENT UNBLOCK can end a wait that `may_time_out`, even one
-    without a deadline.
+    without a deadline. `timer` is set by whoever watches the deadline.
     """
 
-    __slots__ = ("cancel", "deadline_ms", "kind", "may_time_out", "retry", "timed_out")
+    __slots__ = ("cancel", "deadline_ms", "kind", "may_time_out", "retry", "timed_out", "timer")
 
     def __init__(
         self,
@@ -116,6 +122,7 @@ class Block:
         self.deadline_ms = deadline_ms
         self.timed_out = timed_out
         self.cancel = cancel
+        self.timer: Cancellable | None = None
 
 
 class Session:

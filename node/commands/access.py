@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from gossip.slots import key_slot
-from node.command.args import WRONG_TYPE
+from node.command.args import WRONG_TYPE, bounded
 from node.command.call import Call
 from node.errors import CommandError
+from node.integers import INT64_MAX
 from node.keyspace.changes import EventClass
 from node.keyspace.database import Value
 from node.values.hashes import Hash
@@ -88,29 +89,56 @@ def store(call: Call, target: bytes, value: Elements, kind: EventClass, event: b
 # Hashes, whose fields have times to live of their own
 
 
-def read_own_hash(call: Call, own: bytes) -> Hash | None:
-    """The hash at `own` for reading, without the fields whose time is over. Raises CommandError.
+def _without_expired(call: Call, name: bytes, slot: int, value: Value | None) -> Hash | None:
+    """The hash less the fields whose time is over, None when it had no other. Raises CommandError.
 
-    Those are removed here on a primary. On a replica they are not, and the reading methods of the hash hide
-    them when they get the time of `call.db.fields_ms(call.now_ms)`.
+    They are removed, and replicas told so, on a primary. A replica keeps them until it is told; the methods
+    that read a hash hide them when they get the time of `call.db.fields_ms(call.now_ms)`.
     """
-    db = call.db
-    value = db.read(own, call.slot, call.now_ms)
-    if type(value) is Hash or value is None:
-        due = db.field_deadlines.at
-        if due and own in due and due[own] <= call.now_ms and db.expire_fields(own, call.slot, call.now_ms):
-            return None
+    if value is None or type(value) is Hash:
+        due = call.db.field_deadlines.at
+        if due and name in due and due[name] <= call.now_ms:
+            return None if call.db.expire_fields(name, slot, call.now_ms) else value
         return value
     raise CommandError(WRONG_TYPE)
+
+
+def read_own_hash(call: Call, own: bytes) -> Hash | None:
+    """The hash at `own` for reading, None when there is none. Raises CommandError."""
+    return _without_expired(call, own, call.slot, call.db.read(own, call.slot, call.now_ms))
 
 
 def peek_own_hash(call: Call, own: bytes) -> Hash | None:
     """The hash at `own` for changing it. Raises CommandError."""
-    db = call.db
-    value = db.peek(own, call.slot, call.now_ms)
-    if type(value) is Hash or value is None:
-        due = db.field_deadlines.at
-        if due and own in due and due[own] <= call.now_ms and db.expire_fields(own, call.slot, call.now_ms):
-            return None
-        return value
-    raise CommandError(WRONG_TYPE)
+    return _without_expired(call, own, call.slot, call.db.peek(own, call.slot, call.now_ms))
+
+
+def read_hash_at(call: Call, name: bytes) -> Hash | None:
+    """The hash at any key for reading. Raises CommandError."""
+    slot = key_slot(name)
+    return _without_expired(call, name, slot, call.db.read(name, slot, call.now_ms))
+
+
+# Arguments that several types' commands have
+
+REPEATS_MAX = 10_000_000
+"""The most elements that one reply repeats: a negative count of 9 * 10**18 is no reason to fall over."""
+
+_COUNT_RANGE = b"ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
+_NOT_POSITIVE = b"ERR value is out of range, must be positive"
+
+
+def random_count(text: bytes) -> int:
+    """The count of SRANDMEMBER, HRANDFIELD and ZRANDMEMBER; negative for repeats. Raises CommandError."""
+    return bounded(text, -INT64_MAX, INT64_MAX, _COUNT_RANGE)
+
+
+def check_repeats(count: int) -> None:
+    """Raises CommandError for a number of repeats that no reply can hold."""
+    if count > REPEATS_MAX:
+        raise CommandError(b"ERR value is out of range")
+
+
+def pop_count(text: bytes) -> int:
+    """The count of SPOP, LPOP, ZPOPMIN and others. Raises CommandError."""
+    return bounded(text, 0, INT64_MAX, _NOT_POSITIVE)

@@ -6,7 +6,8 @@ LMPOP, which is told as the LPOP or RPOP it came to.
 
 from __future__ import annotations
 
-from node.command.args import NO_SUCH_KEY, NOT_INTEGER, bounded, integer, syntax_error, within
+from gossip.slots import key_slot
+from node.command.args import NO_SUCH_KEY, bounded, integer, syntax_error, within
 from node.command.call import Call
 from node.command.keyspec import counted_keys, key
 from node.command.spec import (
@@ -23,6 +24,7 @@ from node.command.spec import (
     command,
 )
 from node.commands.access import drop_if_empty, peek_at, peek_own, read_own
+from node.commands.waiting import pop_first, pop_options
 from node.errors import CommandError
 from node.integers import INT64_MAX
 from node.keyspace.changes import EventClass
@@ -32,15 +34,15 @@ from node.values.lists import List
 
 LIST = EventClass.LIST
 NOT_POSITIVE = b"ERR value is out of range, must be positive"
-MINUS_ONE = b":-1\r\n"
-_LIST = ["list"]
-_TAKEN = RW | ACCESS | DELETE
-_SIDES = {b"LEFT": True, b"RIGHT": False}
+_MINUS_ONE = b":-1\r\n"
+LIST_CATEGORY = ["list"]
+TAKEN = RW | ACCESS | DELETE
+SIDES = {b"LEFT": True, b"RIGHT": False}
 
 
-def side(word: bytes) -> bool:
+def is_left(word: bytes) -> bool:
     """Whether LEFT is said, not RIGHT. Raises CommandError."""
-    left = _SIDES.get(word.upper())
+    left = SIDES.get(word.upper())
     if left is None:
         raise syntax_error()
     return left
@@ -48,18 +50,26 @@ def side(word: bytes) -> bool:
 
 def take(call: Call, name: bytes, value: List, left: bool) -> bytes:
     """Removes the first (last) element of the list at `name` and returns it."""
-    item = value.pop_left(call.limits) if left else value.pop_right(call.limits)
+    item = value.pop_left(call.db.limits) if left else value.pop_right(call.db.limits)
     call.changed(LIST, b"lpop" if left else b"rpop", name)
     drop_if_empty(call, name, value)
     return item
 
 
 def take_many(call: Call, name: bytes, value: List, left: bool, count: int) -> list[bytes]:
-    """The same with up to `count` elements, in the order in which they leave."""
-    items = value.pop_left_many(count, call.limits) if left else value.pop_right_many(count, call.limits)
+    """The same with up to `count` elements (one or more), in the order in which they leave."""
+    limits = call.db.limits
+    items = value.pop_left_many(count, limits) if left else value.pop_right_many(count, limits)
     call.changed(LIST, b"lpop" if left else b"rpop", name)
     drop_if_empty(call, name, value)
     return items
+
+
+def take_counted(call: Call, name: bytes, value: List, left: bool, count: int) -> bytes:
+    """What LMPOP does with the first list it finds; returns its reply."""
+    items = take_many(call, name, value, left, count)
+    call.rewrite([b"LPOP" if left else b"RPOP", name, b"%d" % len(items)])
+    return array([bulk(name), bulks(items)])
 
 
 def shift(call: Call, source: bytes, target: bytes, value: List, from_left: bool, to_left: bool) -> bytes:
@@ -68,11 +78,11 @@ def shift(call: Call, source: bytes, target: bytes, value: List, from_left: bool
     Raises CommandError before anything is changed.
     """
     other = peek_at(call, target, List)
-    item = value.pop_left(call.limits) if from_left else value.pop_right(call.limits)
+    item = value.pop_left(call.db.limits) if from_left else value.pop_right(call.db.limits)
     if other is None:
         other = List()
         _push_to(call, other, [item], to_left)
-        call.put(target, other)
+        call.db.put(target, key_slot(target), other)
     else:
         _push_to(call, other, [item], to_left)
     call.changed(LIST, b"lpush" if to_left else b"rpush", target)
@@ -83,9 +93,9 @@ def shift(call: Call, source: bytes, target: bytes, value: List, from_left: bool
 
 def _push_to(call: Call, value: List, items: list[bytes], left: bool) -> None:
     if left:
-        value.push_left(items, call.limits)
+        value.push_left(items, call.db.limits)
     else:
-        value.push_right(items, call.limits)
+        value.push_right(items, call.db.limits)
 
 
 # The ends
@@ -114,7 +124,7 @@ _PUSH_COMPLEXITY = (
 
 @command(
     b"LPUSH", arity=-3, group="list", since="1.0.0", flags=WRITE | DENYOOM | FAST, keys=[key(1, RW | INSERT)],
-    complexity=_PUSH_COMPLEXITY, categories=_LIST,
+    complexity=_PUSH_COMPLEXITY, categories=LIST_CATEGORY,
 )  # fmt: skip
 def lpush(call: Call, argv: list[bytes]) -> bytes:
     """Puts elements before a list, the last one first; creates the list when there is none."""
@@ -123,7 +133,7 @@ def lpush(call: Call, argv: list[bytes]) -> bytes:
 
 @command(
     b"RPUSH", arity=-3, group="list", since="1.0.0", flags=WRITE | DENYOOM | FAST, keys=[key(1, RW | INSERT)],
-    complexity=_PUSH_COMPLEXITY, categories=_LIST,
+    complexity=_PUSH_COMPLEXITY, categories=LIST_CATEGORY,
 )  # fmt: skip
 def rpush(call: Call, argv: list[bytes]) -> bytes:
     """Puts elements behind a list; creates the list when there is none."""
@@ -132,7 +142,7 @@ def rpush(call: Call, argv: list[bytes]) -> bytes:
 
 @command(
     b"LPUSHX", arity=-3, group="list", since="2.2.0", flags=WRITE | DENYOOM | FAST,
-    keys=[key(1, RW | INSERT)], complexity=_PUSH_COMPLEXITY, categories=_LIST,
+    keys=[key(1, RW | INSERT)], complexity=_PUSH_COMPLEXITY, categories=LIST_CATEGORY,
 )  # fmt: skip
 def lpushx(call: Call, argv: list[bytes]) -> bytes:
     """Puts elements before a list only when there is one."""
@@ -141,7 +151,7 @@ def lpushx(call: Call, argv: list[bytes]) -> bytes:
 
 @command(
     b"RPUSHX", arity=-3, group="list", since="2.2.0", flags=WRITE | DENYOOM | FAST,
-    keys=[key(1, RW | INSERT)], complexity=_PUSH_COMPLEXITY, categories=_LIST,
+    keys=[key(1, RW | INSERT)], complexity=_PUSH_COMPLEXITY, categories=LIST_CATEGORY,
 )  # fmt: skip
 def rpushx(call: Call, argv: list[bytes]) -> bytes:
     """Puts elements behind a list only when there is one."""
@@ -163,8 +173,8 @@ def _pop(call: Call, argv: list[bytes], left: bool) -> bytes:
 
 
 @command(
-    b"LPOP", arity=-2, group="list", since="1.0.0", flags=WRITE | FAST, keys=[key(1, _TAKEN)],
-    complexity="O(N) where N is the number of elements returned", categories=_LIST,
+    b"LPOP", arity=-2, group="list", since="1.0.0", flags=WRITE | FAST, keys=[key(1, TAKEN)],
+    complexity="O(N) where N is the number of elements returned", categories=LIST_CATEGORY,
 )  # fmt: skip
 def lpop(call: Call, argv: list[bytes]) -> bytes:
     """Removes and returns the first elements of a list."""
@@ -172,43 +182,212 @@ def lpop(call: Call, argv: list[bytes]) -> bytes:
 
 
 @command(
-    b"RPOP", arity=-2, group="list", since="1.0.0", flags=WRITE | FAST, keys=[key(1, _TAKEN)],
-    complexity="O(N) where N is the number of elements returned", categories=_LIST,
+    b"RPOP", arity=-2, group="list", since="1.0.0", flags=WRITE | FAST, keys=[key(1, TAKEN)],
+    complexity="O(N) where N is the number of elements returned", categories=LIST_CATEGORY,
 )  # fmt: skip
 def rpop(call: Call, argv: list[bytes]) -> bytes:
     """Removes and returns the last elements of a list, the last one first."""
     return _pop(call, argv, left=False)
 
 
-class PopOptions:
-    """Of LMPOP and BLMPOP: how many keys, which end, how many elements."""
+@command(
+    b"LMPOP", arity=-4, group="list", since="7.0.0", flags=WRITE, keys=[counted_keys(1, TAKEN)],
+    complexity="O(N+M) where N is the number of provided keys and M is the number of elements returned.",
+    categories=LIST_CATEGORY,
+)  # fmt: skip
+def lmpop(call: Call, argv: list[bytes]) -> bytes:
+    """Removes and returns elements from an end of the first of several lists that exists."""
+    options = pop_options(argv, 1, SIDES)
 
-    __slots__ = ("count", "left", "names")
+    def take(call: Call, name: bytes, value: List) -> bytes:
+        return take_counted(call, name, value, options.first, options.count)
 
-    def __init__(self, argv: list[bytes], numkeys_at: int) -> None:
-        """Raises CommandError."""
-        numkeys, words, self.count = mpop_arguments(argv, numkeys_at)
-        self.names = argv[numkeys_at + 1 : numkeys_at + 1 + numkeys]
-        self.left = side(words)
-
-
-def mpop_arguments(argv: list[bytes], numkeys_at: int) -> tuple[int, bytes, int]:
-    """Of LMPOP, ZMPOP and their blocking forms: the number of keys, the word for the end, COUNT (or 1).
-
-    Raises CommandError.
-    """
-    numkeys = within(argv[numkeys_at], 1, INT64_MAX, b"ERR numkeys should be greater than 0")
-    where_at = numkeys_at + numkeys + 1
-    if where_at >= len(argv):
-        raise syntax_error()
-    return numkeys, argv[where_at], 1
+    return pop_first(call, options.names, List, take) or call.reply.null_array
 
 
 @command(
-    b"LMPOP", arity=-4, group="list", since="7.0.0", flags=WRITE, keys=[counted_keys(1, _TAKEN)],
-    complexity="O(N+M) where N is the number of provided keys and M is the number of elements returned.",
-    categories=_LIST,
+    b"LMOVE", arity=5, group="list", since="6.2.0", flags=WRITE | DENYOOM,
+    keys=[key(1, TAKEN), key(2, RW | INSERT)], complexity="O(1)", categories=LIST_CATEGORY,
 )  # fmt: skip
-def lmpop(call: Call, argv: list[bytes]) -> bytes:
-    """Removes and returns elements from an end of the first of several lists that has some."""
-    raise NotImplementedError
+def lmove(call: Call, argv: list[bytes]) -> bytes:
+    """Moves an element from an end of a list to an end of another (or the same) and returns it."""
+    return _move(call, argv, is_left(argv[3]), is_left(argv[4]))
+
+
+@command(
+    b"RPOPLPUSH", arity=3, group="list", since="1.2.0", flags=WRITE | DENYOOM,
+    keys=[key(1, TAKEN), key(2, RW | INSERT)], complexity="O(1)", categories=LIST_CATEGORY,
+    deprecated_since="6.2.0", replaced_by="`LMOVE` with the `RIGHT` and `LEFT` arguments",
+)  # fmt: skip
+def rpoplpush(call: Call, argv: list[bytes]) -> bytes:
+    """Moves the last element of a list before the first of another (or the same) and returns it."""
+    return _move(call, argv, from_left=False, to_left=True)
+
+
+def _move(call: Call, argv: list[bytes], from_left: bool, to_left: bool) -> bytes:
+    value = peek_own(call, argv[1], List)
+    if value is None:
+        return call.reply.null
+    return bulk(shift(call, argv[1], argv[2], value, from_left, to_left))
+
+
+# Looking
+
+
+@command(
+    b"LLEN", arity=2, group="list", since="1.0.0", flags=READONLY | FAST, keys=[key(1, RO)],
+    complexity="O(1)", categories=LIST_CATEGORY,
+)  # fmt: skip
+def llen(call: Call, argv: list[bytes]) -> bytes:
+    """Returns how many elements a list has, 0 when there is none."""
+    value = read_own(call, argv[1], List)
+    return ZERO if value is None else encode.integer(len(value))
+
+
+@command(
+    b"LINDEX", arity=3, group="list", since="1.0.0", flags=READONLY, keys=[key(1, RO | ACCESS)],
+    complexity="O(N) where N is the number of elements to traverse to get to the element at index. This "
+    "makes asking for the first or the last element of the list O(1).",
+    categories=LIST_CATEGORY,
+)  # fmt: skip
+def lindex(call: Call, argv: list[bytes]) -> bytes:
+    """Returns the element of a list at an index, a negative one from its end."""
+    value = read_own(call, argv[1], List)
+    return call.reply.null if value is None else call.reply.optional(value.get(integer(argv[2])))
+
+
+@command(
+    b"LRANGE", arity=4, group="list", since="1.0.0", flags=READONLY, keys=[key(1, RO | ACCESS)],
+    complexity="O(S+N) where S is the distance of start offset from HEAD for small lists, from nearest end "
+    "(HEAD or TAIL) for large lists; and N is the number of elements in the specified range.",
+    categories=LIST_CATEGORY,
+)  # fmt: skip
+def lrange(call: Call, argv: list[bytes]) -> bytes:
+    """Returns the elements of a list between two indices, both included, negative ones from its end."""
+    first, last = integer(argv[2]), integer(argv[3])
+    value = read_own(call, argv[1], List)
+    return EMPTY_ARRAY if value is None else bulks(value.range(first, last))
+
+
+_LPOS_RANK_ZERO = (
+    b"ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to "
+    b"start from the end of the list"
+)
+_LPOS_RANK = b"ERR value is out of range, value must between %d and %d" % (-INT64_MAX, INT64_MAX)
+
+
+@command(
+    b"LPOS", arity=-3, group="list", since="6.0.6", flags=READONLY, keys=[key(1, RO | ACCESS)],
+    complexity="O(N) where N is the number of elements in the list, for the average case. When searching for "
+    "elements near the head or the tail of the list, or when the MAXLEN option is provided, the command may "
+    "run in constant time.",
+    categories=LIST_CATEGORY,
+)  # fmt: skip
+def lpos(call: Call, argv: list[bytes]) -> bytes:
+    """Returns the indices of elements of a list that equal a given one."""
+    rank, count, maxlen = _lpos_options(argv)
+    value = read_own(call, argv[1], List)
+    found: list[int] = []
+    if value is not None:
+        found = value.positions(argv[2], rank, 1 if count is None else count, maxlen)
+    if count is not None:
+        return array([encode.integer(index) for index in found])
+    return encode.integer(found[0]) if found else call.reply.null
+
+
+def _lpos_options(argv: list[bytes]) -> tuple[int, int | None, int]:
+    """RANK, COUNT (None when it is not given) and MAXLEN."""
+    rank, count, maxlen = 1, None, 0
+    rest = iter(argv[3:])
+    for argument in rest:
+        word, value = argument.upper(), next(rest, None)
+        if value is None:
+            raise syntax_error()
+        if word == b"RANK":
+            rank = bounded(value, -INT64_MAX, INT64_MAX, _LPOS_RANK)
+            if not rank:
+                raise CommandError(_LPOS_RANK_ZERO)
+        elif word == b"COUNT":
+            count = within(value, 0, INT64_MAX, b"ERR COUNT can't be negative")
+        elif word == b"MAXLEN":
+            maxlen = within(value, 0, INT64_MAX, b"ERR MAXLEN can't be negative")
+        else:
+            raise syntax_error()
+    return rank, count, maxlen
+
+
+# Changing the inside
+
+
+@command(
+    b"LSET", arity=4, group="list", since="1.0.0", flags=WRITE | DENYOOM, keys=[key(1, RW | UPDATE)],
+    complexity="O(N) where N is the length of the list. Setting either the first or the last element of the "
+    "list is O(1).",
+    categories=LIST_CATEGORY,
+)  # fmt: skip
+def lset(call: Call, argv: list[bytes]) -> bytes:
+    """Replaces the element of a list at an index."""
+    value = peek_own(call, argv[1], List)
+    if value is None:
+        raise CommandError(NO_SUCH_KEY)
+    if not value.set(integer(argv[2]), argv[3], call.db.limits):
+        raise CommandError(b"ERR index out of range")
+    call.changed(LIST, b"lset", argv[1])
+    return OK
+
+
+@command(
+    b"LINSERT", arity=5, group="list", since="2.2.0", flags=WRITE | DENYOOM, keys=[key(1, RW | INSERT)],
+    complexity="O(N) where N is the number of elements to traverse before seeing the value pivot. This means "
+    "that inserting somewhere on the left end on the list (head) can be considered O(1) and inserting "
+    "somewhere on the right end (tail) is O(N).",
+    categories=LIST_CATEGORY,
+)  # fmt: skip
+def linsert(call: Call, argv: list[bytes]) -> bytes:
+    """Puts an element before or after the first one that equals a given one; returns the length, or -1."""
+    where = argv[2].upper()
+    if where not in (b"BEFORE", b"AFTER"):
+        raise syntax_error()
+    value = peek_own(call, argv[1], List)
+    if value is None:
+        return ZERO
+    if not value.insert(argv[3], argv[4], call.db.limits, after=where == b"AFTER"):
+        return _MINUS_ONE
+    call.changed(LIST, b"linsert", argv[1])
+    return encode.integer(len(value))
+
+
+@command(
+    b"LREM", arity=4, group="list", since="1.0.0", flags=WRITE, keys=[key(1, RW | DELETE)],
+    complexity="O(N+M) where N is the length of the list and M is the number of elements removed.",
+    categories=LIST_CATEGORY,
+)  # fmt: skip
+def lrem(call: Call, argv: list[bytes]) -> bytes:
+    """Removes elements that equal a given one: so many of the first, the last (negative), or all (0)."""
+    count = integer(argv[2])
+    value = peek_own(call, argv[1], List)
+    removed = 0 if value is None else value.remove(argv[3], count, call.db.limits)
+    if value is not None and removed:
+        call.changed(LIST, b"lrem", argv[1])
+        drop_if_empty(call, argv[1], value)
+    return encode.integer(removed)
+
+
+@command(
+    b"LTRIM", arity=4, group="list", since="1.0.0", flags=WRITE, keys=[key(1, RW | DELETE)],
+    complexity="O(N) where N is the number of elements to be removed by the operation.",
+    categories=LIST_CATEGORY,
+)  # fmt: skip
+def ltrim(call: Call, argv: list[bytes]) -> bytes:
+    """Removes all elements but those between two indices, both included."""
+    first, last = integer(argv[2]), integer(argv[3])
+    value = peek_own(call, argv[1], List)
+    if value is None:
+        return OK
+    removed = value.trim(first, last, call.db.limits)
+    call.changed(LIST, b"ltrim", argv[1])
+    if removed:
+        drop_if_empty(call, argv[1], value)
+    else:
+        call.rewrite()  # watchers are told, replicas have nothing to do
+    return OK

@@ -30,18 +30,23 @@ def cursor_argument(text: bytes) -> int:
 
 
 class ScanOptions:
-    """COUNT, MATCH and, for the keyspace, TYPE."""
+    """COUNT, MATCH and, for the keyspace, TYPE, for hashes NOVALUES."""
 
-    __slots__ = ("count", "matches", "type_name")
+    __slots__ = ("count", "matches", "no_values", "type_name")
 
-    def __init__(self, words: list[bytes], with_type: bool) -> None:
+    def __init__(self, words: list[bytes], with_type: bool = False, with_no_values: bool = False) -> None:
         """Raises CommandError."""
         self.count = 10
         self.matches: Matcher | None = None
         self.type_name: bytes | None = None
+        self.no_values = False
         rest = iter(words)
         for word in rest:
-            name, value = word.upper(), next(rest, None)
+            name = word.upper()
+            if name == b"NOVALUES" and with_no_values:
+                self.no_values = True
+                continue
+            value = next(rest, None)
             if value is None:
                 raise syntax_error()
             if name == b"COUNT":

@@ -1,5 +1,6 @@
 """Commands of the group string that store and return whole values. Values: `bytes`, or `int` when they are
-an integer in canonical form. The commands that change or compute parts are in `strings_edit.py`.
+an integer in canonical form, or `bytearray` when they are long and were changed in part (see
+`node.values.strings`). The commands that change or compute parts are in `strings_edit.py`.
 
 What replicas are told: a time to live always as the absolute deadline that came out of it, GETSET as SET,
 GETDEL as DEL, GETEX as PEXPIREAT, PERSIST or DEL.
@@ -26,12 +27,14 @@ from node.command.spec import (
     WRITE,
     command,
 )
+from node.config.config import Config
+from node.config.table import PROTO_MAX_BULK_LEN
 from node.errors import CommandError
 from node.integers import INT64_MAX, parse_integer
 from node.keyspace.changes import EventClass
 from node.keyspace.database import Value
 from node.resp.encode import OK, ONE, ZERO, array, bulk
-from node.values.strings import String
+from node.values.strings import TYPES, String
 
 STRING = EventClass.STRING
 GENERIC = EventClass.GENERIC
@@ -52,7 +55,22 @@ def bulk_string(value: Value) -> bytes:
         return bulk(value)
     if type(value) is int:
         return bulk(b"%d" % value)
+    if type(value) is bytearray:
+        return b"".join((b"$%d\r\n" % len(value), value, b"\r\n"))
     raise CommandError(WRONG_TYPE)
+
+
+def string_of(value: Value) -> String | None:
+    """A value that must be a string or None. Raises CommandError for one of another type."""
+    if value is not None and type(value) not in TYPES:
+        raise CommandError(WRONG_TYPE)
+    string: String | None = value
+    return string
+
+
+def limit_bytes(config: Config, call: Call) -> int:
+    """How long a string may become; what the primary has accepted is never refused."""
+    return INT64_MAX if call.session.from_primary else config[PROTO_MAX_BULK_LEN]
 
 
 # Options of SET and GETEX
@@ -128,9 +146,7 @@ def get(call: Call, argv: list[bytes]) -> bytes:
         return bulk(value)
     if value is None:
         return call.reply.null
-    if type(value) is int:
-        return bulk(b"%d" % value)
-    raise CommandError(WRONG_TYPE)
+    return bulk_string(value)
 
 
 @command(
@@ -308,7 +324,7 @@ def mget(call: Call, argv: list[bytes]) -> bytes:
     null = call.reply.null
     for name in argv[1:]:
         value = call.read(name)
-        replies.append(bulk_string(value) if type(value) is bytes or type(value) is int else null)
+        replies.append(bulk_string(value) if type(value) in TYPES else null)
     return array(replies)
 
 

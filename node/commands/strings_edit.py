@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from node.command.args import WRONG_TYPE, integer, syntax_error
+from node.command.args import integer, syntax_error
 from node.command.call import Call
 from node.command.keyspec import key, keys
 from node.command.spec import ACCESS, DENYOOM, FAST, INSERT, READONLY, RO, RW, UPDATE, WRITE, command
-from node.commands.strings import STRING
+from node.commands.strings import STRING, limit_bytes, string_of
 from node.config.config import Config
 from node.config.table import PROTO_MAX_BULK_LEN
 from node.errors import CommandError
 from node.integers import INT64_MAX, INT64_MIN
-from node.keyspace.database import Value
 from node.resp import encode
 from node.resp.encode import EMPTY_BULK, ZERO, array, bulk
 from node.values import lcs, strings
-from node.values.strings import String
 
 _OVERFLOW = b"ERR increment or decrement would overflow"
-
-
-def _string(value: Value) -> String | None:
-    """What a key holds. Raises CommandError when it is of another type."""
-    if value is None or type(value) is bytes or type(value) is int:
-        return value
-    raise CommandError(WRONG_TYPE)
-
-
-def _limit_bytes(config: Config, call: Call) -> int:
-    """How long a string may become; what the primary has accepted is never refused."""
-    return INT64_MAX if call.session.from_primary else config[PROTO_MAX_BULK_LEN]
 
 
 # Counters
@@ -40,7 +26,7 @@ def _add(call: Call, name: bytes, increment: int) -> bytes:
     if value is None:
         value = 0
     elif type(value) is not int:
-        _string(value)
+        string_of(value)
         value = strings.as_int(value)
     total = value + increment
     if not INT64_MIN <= total <= INT64_MAX:
@@ -96,7 +82,7 @@ def decrby(call: Call, argv: list[bytes]) -> bytes:
 def incrbyfloat(call: Call, argv: list[bytes]) -> bytes:
     """Adds a number to the floating-point value of a key; a key that does not exist counts as 0."""
     name = argv[1]
-    value = _string(call.db.peek(name, call.slot, call.now_ms))
+    value = string_of(call.db.peek(name, call.slot, call.now_ms))
     total = strings.add_float(value, argv[2])
     call.db.update(name, call.slot, strings.encoded(total))
     call.changed(STRING, b"incrbyfloat", name)
@@ -117,8 +103,8 @@ def incrbyfloat(call: Call, argv: list[bytes]) -> bytes:
 def append(config: Config, call: Call, argv: list[bytes]) -> bytes:
     """Appends a string to the value of a key and returns the length; creates the key when there is none."""
     name = argv[1]
-    value = _string(call.db.peek(name, call.slot, call.now_ms))
-    result = strings.append(value, argv[2], _limit_bytes(config, call))
+    value = string_of(call.db.peek(name, call.slot, call.now_ms))
+    result = strings.append(value, argv[2], limit_bytes(config, call))
     call.db.update(name, call.slot, strings.encoded(result))
     call.changed(STRING, b"append", name)
     return encode.integer(len(result))
@@ -136,10 +122,10 @@ def setrange(config: Config, call: Call, argv: list[bytes]) -> bytes:
     name, offset, patch = argv[1], integer(argv[2]), argv[3]
     if offset < 0:
         raise CommandError(b"ERR offset is out of range")
-    value = _string(call.db.peek(name, call.slot, call.now_ms))
+    value = string_of(call.db.peek(name, call.slot, call.now_ms))
     if not patch:
         return ZERO if value is None else encode.integer(strings.length(value))
-    result = strings.set_range(value, offset, patch, _limit_bytes(config, call))
+    result = strings.set_range(value, offset, patch, limit_bytes(config, call))
     call.db.update(name, call.slot, strings.encoded(result))
     call.changed(STRING, b"setrange", name)
     return encode.integer(len(result))
@@ -159,7 +145,7 @@ _RANGE_COMPLEXITY = (
 def getrange(call: Call, argv: list[bytes]) -> bytes:
     """Returns the part of a string between two offsets, both included, negative ones from its end."""
     start, end = integer(argv[2]), integer(argv[3])
-    value = _string(call.db.read(argv[1], call.slot, call.now_ms))
+    value = string_of(call.db.read(argv[1], call.slot, call.now_ms))
     return EMPTY_BULK if value is None else bulk(strings.get_range(value, start, end))
 
 
@@ -178,7 +164,7 @@ def substr(call: Call, argv: list[bytes]) -> bytes:
 )  # fmt: skip
 def strlen(call: Call, argv: list[bytes]) -> bytes:
     """Returns the length in bytes of the string value of a key, 0 when there is none."""
-    value = _string(call.db.read(argv[1], call.slot, call.now_ms))
+    value = string_of(call.db.read(argv[1], call.slot, call.now_ms))
     return ZERO if value is None else encode.integer(strings.length(value))
 
 
@@ -193,7 +179,7 @@ def strlen(call: Call, argv: list[bytes]) -> bytes:
 def lcs_(config: Config, call: Call, argv: list[bytes]) -> bytes:
     """Returns the longest common subsequence of two strings, its length, or where its parts are."""
     values = [call.read(name) for name in argv[1:3]]
-    if any(value is not None and type(value) is not bytes and type(value) is not int for value in values):
+    if any(value is not None and type(value) not in strings.TYPES for value in values):
         raise CommandError(b"ERR The specified keys must contain string values")
     a, b = (b"" if value is None else strings.as_bytes(value) for value in values)
     words, min_length = _lcs_options(argv)

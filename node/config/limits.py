@@ -18,6 +18,8 @@ COLLECTION_LIMITS: tuple[Directive[Any], ...] = (
     table.SET_MAX_LISTPACK_VALUE,
     table.ZSET_MAX_LISTPACK_ENTRIES,
     table.ZSET_MAX_LISTPACK_VALUE,
+    table.STREAM_NODE_MAX_BYTES,
+    table.STREAM_NODE_MAX_ENTRIES,
 )
 
 
@@ -32,4 +34,6 @@ def limits_of(config: Config) -> Limits:
         set_max_listpack_value=config[table.SET_MAX_LISTPACK_VALUE],
         zset_max_listpack_entries=config[table.ZSET_MAX_LISTPACK_ENTRIES],
         zset_max_listpack_value=config[table.ZSET_MAX_LISTPACK_VALUE],
+        stream_node_max_bytes=config[table.STREAM_NODE_MAX_BYTES],
+        stream_node_max_entries=config[table.STREAM_NODE_MAX_ENTRIES],
     )

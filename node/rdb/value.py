@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from node.rdb import collections
+from node.rdb import collections, streams
 from node.rdb.crc64 import crc64
 from node.rdb.errors import DumpFooterError, RdbError, RdbUnsupportedError
 from node.rdb.primitives import Reader, Writer
 from node.values.limits import DEFAULT, Limits
 
-# What the keyspace stores under a key: bytes or int for a string, an object of a registered class for the
-# rest.
+# What the keyspace stores under a key: bytes, int or bytearray for a string, an object of a registered class
+# for the rest.
 Value: TypeAlias = object
 ValueReader = Callable[[Reader], Value]
 ValueWriter = Callable[[Any, Writer], int]
@@ -67,8 +67,19 @@ def _write_int(value: int, out: Writer) -> int:
     return STRING
 
 
-VALUE_READERS: dict[int, ValueReader] = {STRING: Reader.read_scalar, **collections.READERS}
-_WRITERS: dict[type, ValueWriter] = {bytes: _write_bytes, int: _write_int, **collections.WRITERS}
+def _write_bytearray(value: bytearray, out: Writer) -> int:
+    out.write_string(bytes(value))
+    return STRING
+
+
+VALUE_READERS: dict[int, ValueReader] = {STRING: Reader.read_scalar, **collections.READERS, **streams.READERS}
+_WRITERS: dict[type, ValueWriter] = {
+    bytes: _write_bytes,
+    int: _write_int,
+    bytearray: _write_bytearray,
+    **collections.WRITERS,
+    **streams.WRITERS,
+}
 
 
 def register_reader(type_code: int, reader: ValueReader) -> None:

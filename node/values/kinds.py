@@ -1,7 +1,8 @@
 """What commands ask of a value of any type: its name, its encoding, a copy.
 
-Strings are stored as they are (`bytes`, or `int` for those that are an integer); a value of any other type is
-an object of a class that answers for itself (`Collection`).
+Strings are stored as they are (`bytes`, `int` for those that are an integer, `bytearray` for long ones that
+were changed, see `strings.py`); a value of any other type is an object of a class that answers for itself
+(`Collection`).
 
 Source: the pages of TYPE and OBJECT ENCODING.
 """
@@ -30,17 +31,17 @@ class Collection(Protocol):
         """A value of its own with the same content."""
 
 
-Value: TypeAlias = bytes | int | Collection
+Value: TypeAlias = bytes | int | bytearray | Collection
 
 
 def type_name(value: Value) -> bytes:
-    return b"string" if isinstance(value, (bytes, int)) else value.type_name
+    return b"string" if isinstance(value, (bytes, int, bytearray)) else value.type_name
 
 
 def encoding(value: Value) -> bytes:
     if isinstance(value, int):
         return b"int"
-    if isinstance(value, bytes):
+    if isinstance(value, (bytes, bytearray)):
         return b"embstr" if len(value) <= EMBSTR_BYTES_MAX else b"raw"
     return value.encoding()
 

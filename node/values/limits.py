@@ -1,4 +1,5 @@
-"""Up to where collections are stored compactly: the directives *-max-listpack-* and set-max-intset-entries.
+"""Up to where collections are stored compactly: the directives *-max-listpack-*, set-max-intset-entries and
+stream-node-max-*.
 
 They can change while the node runs, so every operation that may make a collection grow gets the limits of the
 moment. A collection that was converted under tighter limits stays as it is.
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 _NODE_BYTES = (4096, 8192, 16384, 32768, 65536)
 # What a limit on entries does not limit: an entry may be long.
 _SAFE_BYTES = 8192
+_STREAM_BYTES = 1 << 30
 _UNLIMITED = 1 << 63
 
 
@@ -23,22 +25,26 @@ class Limits:
 
     What follows from that for lists is worked out once: entries and bytes (the listpack's header included) of
     a listpack, and those at which a quicklist that shrinks becomes one again: half, so that a list at the
-    limit does not go to and fro.
+    limit does not go to and fro. So is what follows for nodes of streams, where 0 is no limit.
     """
 
     list_max_listpack_size: int = -2
-    hash_max_listpack_entries: int = 128
+    hash_max_listpack_entries: int = 512
     hash_max_listpack_value: int = 64
     set_max_intset_entries: int = 512
     set_max_listpack_entries: int = 128
     set_max_listpack_value: int = 64
     zset_max_listpack_entries: int = 128
     zset_max_listpack_value: int = 64
+    stream_node_max_bytes: int = 4096
+    stream_node_max_entries: int = 100
 
     list_entries: int = field(init=False, repr=False, compare=False)
     list_bytes: int = field(init=False, repr=False, compare=False)
     list_shrunk_entries: int = field(init=False, repr=False, compare=False)
     list_shrunk_bytes: int = field(init=False, repr=False, compare=False)
+    stream_node_bytes: int = field(init=False, repr=False, compare=False)
+    stream_node_entries: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         size = self.list_max_listpack_size
@@ -48,6 +54,9 @@ class Limits:
         object.__setattr__(self, "list_bytes", most_bytes)
         object.__setattr__(self, "list_shrunk_entries", entries // 2)
         object.__setattr__(self, "list_shrunk_bytes", most_bytes if size >= 0 else most_bytes // 2)
+        node_bytes = min(self.stream_node_max_bytes or _STREAM_BYTES, _STREAM_BYTES)
+        object.__setattr__(self, "stream_node_bytes", node_bytes)
+        object.__setattr__(self, "stream_node_entries", self.stream_node_max_entries or _UNLIMITED)
 
 
 DEFAULT = Limits()

@@ -349,11 +349,11 @@ class List:
         other._bytes = self._bytes
         return other
 
-    def memory_bytes(self) -> int:
-        """An estimate of the memory it takes."""
-        return _OBJECT_BYTES + (
-            sys.getsizeof(self._packed) if self._big is None else self._big.memory_bytes()
-        )
+    def memory_bytes(self, samples: int = 5) -> int:
+        """An estimate of the memory it takes; the size of loose elements is that of `samples` (0: all)."""
+        if self._big is None:
+            return _OBJECT_BYTES + sys.getsizeof(self._packed)
+        return _OBJECT_BYTES + self._big.memory_bytes(samples)
 
     def check(self) -> None:
         """Asserts the invariants."""

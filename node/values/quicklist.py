@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from typing import TypeAlias
 
 from node.values import packed
@@ -333,12 +333,13 @@ class Quicklist:
         other._counts = self._counts.copy()
         return other
 
-    def memory_bytes(self) -> int:
-        """The memory it takes."""
-        parts: tuple[list[bytes] | tuple[bytes, ...], ...] = (self._head, self._tail)
-        total = sum(map(sys.getsizeof, (self._chunks, self._counts, *parts, *self._chunks)))
-        parts += tuple(chunk for chunk in self._chunks if isinstance(chunk, tuple))
-        return total + sum(sys.getsizeof(item) for part in parts for item in part)
+    def memory_bytes(self, samples: int) -> int:
+        """The memory it takes; the size of elements that are not packed is that of `samples` (0: all)."""
+        loose = [self._head, *(chunk for chunk in self._chunks if isinstance(chunk, tuple)), self._tail]
+        count = sum(map(len, loose))
+        sizes = [sys.getsizeof(item) for item in islice(chain.from_iterable(loose), samples or None)]
+        total = sum(map(sys.getsizeof, (self._chunks, self._counts, self._head, self._tail, *self._chunks)))
+        return total + (sum(sizes) * count // len(sizes) if sizes else 0)
 
     def check(self) -> None:
         """Asserts the invariants."""

@@ -46,12 +46,18 @@ class SplitDict(Generic[V]):
 
     def __init__(self, items: dict[bytes, V]) -> None:
         """Takes `items` over."""
+        depth = (len(items) // BUCKET_KEYS).bit_length()
         self._count = len(items)
-        self._mask = 0
-        self._directory: list[dict[bytes, V]] = [items]
-        self._depths = bytearray(1)
-        if len(items) > BUCKET_KEYS:
-            self._split(0)
+        self._mask = mask = (1 << depth) - 1
+        self._directory: list[dict[bytes, V]] = [items] if not depth else [{} for _ in range(mask + 1)]
+        self._depths = bytearray([depth]) * (mask + 1)
+        if depth:
+            directory = self._directory
+            for key, value in items.items():
+                directory[hash(key) & mask][key] = value
+            for index in range(mask + 1):
+                if len(self._directory[index]) > BUCKET_KEYS:
+                    self._split(index)
 
     def __len__(self) -> int:
         return self._count

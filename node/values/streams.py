@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
-from collections.abc import Sequence
+from itertools import pairwise
 from operator import attrgetter
 from typing import ClassVar
 
+from node.values.limits import Limits
 from node.values.streams_groups import Group
 from node.values.streams_ids import MAX_ID, MIN_ID, StreamId
-from node.values.streams_nodes import Node, NodeLimits, StreamEntry
+from node.values.streams_nodes import Node, StreamEntry
 
 _BASE = attrgetter("base")
 _OBJECT_BYTES = 200
@@ -63,25 +64,27 @@ class Stream:
         *,
         reverse: bool = False,
     ) -> list[StreamEntry]:
-        """The entries with ids from `low` to `high`, no more than `count`; with `reverse` from the last on."""
+        """The entries with ids from `low` to `high`, no more than `count`; with `reverse` the last ones, from
+        the last on.
+        """
+        if low > high:
+            return []
         wanted = self.length if count is None else count
         found: list[StreamEntry] = []
         nodes = self.nodes
         at = self._node_index(high if reverse else low)
         while wanted > 0 and 0 <= at < len(nodes):
             node = nodes[at]
-            if node.base > high or node.last < low:
-                if (node.base > high) is not reverse:
-                    break
+            if node.last < low if reverse else node.base > high:
+                break
+            start, stop = node.position(low), node.position(high + 1)
+            if reverse:
+                start = max(start, stop - wanted)
+                found += reversed(node.between(start, stop))
             else:
-                start, stop = node.position(low), node.position(high + 1)
-                if reverse:
-                    start = max(start, stop - wanted)
-                    found += reversed(node.between(start, stop))
-                else:
-                    stop = min(stop, start + wanted)
-                    found += node.between(start, stop)
-                wanted -= stop - start
+                stop = min(stop, start + wanted)
+                found += node.between(start, stop)
+            wanted -= stop - start
             at += -1 if reverse else 1
         return found
 
@@ -111,25 +114,26 @@ class Stream:
 
     # Adding
 
-    def append(self, id: StreamId, items: Sequence[bytes], limits: NodeLimits) -> None:
+    def append(self, id: StreamId, items: list[bytes], limits: Limits) -> None:
         """Adds an entry (field, value, field, value, …); its id must be above `last_id`."""
         assert id > self.last_id
-        fields, values = list(items[::2]), items[1::2]
         nodes = self.nodes
-        node = nodes[-1] if nodes else None
-        if node is None or not node.has_room(sum(map(len, items)), limits):
-            if node is not None:
-                node.seal()
-                if node.fields == fields:
-                    fields = node.fields
-            node = Node(id, fields)
-            nodes.append(node)
-        node.append(id, fields, values)
+        if not nodes or not nodes[-1].has_room(items, limits):
+            self._begin_node(id, items[::2])
+        nodes[-1].append(id, items)
         self.entries_added += 1
         self.last_id = id
         if self.length == 0:
             self.first_id = id
         self.length += 1
+
+    def _begin_node(self, base: StreamId, fields: list[bytes]) -> None:
+        nodes = self.nodes
+        if nodes:
+            nodes[-1].seal()
+            if nodes[-1].fields == fields:
+                fields = nodes[-1].fields
+        nodes.append(Node(base, fields))
 
     # Removing
 
@@ -149,7 +153,7 @@ class Stream:
         self.length -= 1
         self.max_deleted_id = max(self.max_deleted_id, id)
         if id == self.first_id:
-            self._find_first()
+            self.find_first()
         return True
 
     def trim_to_length(self, length: int, *, limit: int = 0, whole_nodes: bool = False) -> int:
@@ -194,9 +198,10 @@ class Stream:
         del self.nodes[:dropped]
         self.length -= removed
         if removed:
-            self._find_first()
+            self.find_first()
 
-    def _find_first(self) -> None:
+    def find_first(self) -> None:
+        """Sets `first_id` to what the nodes hold."""
         self.first_id = next((node.id_at(node.first) for node in self.nodes if node.live), MIN_ID)
 
     # Groups
@@ -277,13 +282,13 @@ class Stream:
         bases = [node.base for node in self.nodes]
         if not bases:
             return 1
-        forks = [(_KEY_BITS - (a ^ b).bit_length()) // 8 for a, b in zip(bases, bases[1:], strict=False)]
+        forks = [(_KEY_BITS - (a ^ b).bit_length()) // 8 for a, b in pairwise(bases)]
         forks.append(-1)
         count = len(bases)
         above: list[int] = []  # the forks on the way to the key, the deepest last, as bytes before them
         before = -1
         for fork in forks:
-            count += _KEY_BITS // 8 > max(before, fork) + 1
+            count += max(before, fork) + 1 < _KEY_BITS // 8
             before = fork
             while above and above[-1] > fork:
                 depth = above.pop()

@@ -38,7 +38,7 @@ Pending: TypeAlias = "SortedDict[StreamId, Delivery]"
 
 
 class Consumer:
-    """A consumer. `seen_ms` is when it last tried to read or claim, `active_ms` when it last got something."""
+    """A consumer. `seen_ms` is when it last tried to read or claim, `active_ms` when it last got anything."""
 
     __slots__ = ("active_ms", "name", "pending", "seen_ms")
 
@@ -94,8 +94,8 @@ class Group:
     # Deliveries
 
     def deliver(self, id: StreamId, consumer: Consumer, now_ms: int) -> Delivery:
-        """Notes that `consumer` gets an entry for the first time; another's delivery of it becomes its own."""
-        delivery = self.pending.get(id)
+        """Notes that `consumer` gets an entry for the first time; a delivery to another becomes its own."""
+        delivery: Delivery | None = self.pending.get(id)
         if delivery is None:
             delivery = self.add_delivery(id, consumer, now_ms)
         else:

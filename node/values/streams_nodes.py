@@ -5,12 +5,13 @@ node is begun it is *sealed*: entries become one byte string, ids an array of 8 
 node's base (the id of the first entry it ever had). Entries removed at the front are only counted
 (`_first`); removing one elsewhere rebuilds the node.
 
-A packed entry is its values, escaped as in `packed.py`, with DIVIDER between them. The fields are those of the
-node, which are the fields of its first entry; an entry with others has the mark OWN before it, then fields
-and values by turns.
+A packed entry is its values, escaped as in `packed.py`, with DIVIDER between them. The fields are those of
+the node, which are the fields of its first entry; an entry with others has the mark OWN before it, then
+fields and values by turns.
 
-What a node may hold is limited in terms of the listpack that Redis makes of it, in which removed entries still
-count; so that trimming to whole nodes leaves what Redis leaves, the size of that listpack is kept up to date.
+What a node may hold is limited in terms of the listpack that Redis makes of it, in which removed entries
+still count; so that trimming to whole nodes leaves what Redis leaves, the size of that listpack is kept up to
+date.
 
 Source: t_stream.c of Redis 7.2, the comments in streamAppendItem.
 """
@@ -21,9 +22,9 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from node.values.limits import Limits
 from node.values.packed import (
     DIVIDER,
     LISTPACK_BYTES,
@@ -35,14 +36,15 @@ from node.values.packed import (
 )
 from node.values.streams_ids import SEQ_MAX, StreamId
 
-NODE_BYTES_MAX = 1 << 30
-"""No entry may be longer than this in all, nor a node, whatever the directives say."""
+ENTRY_BYTES_MAX = 1 << 30
+"""So long may the fields and values of an entry be in all."""
 
 _OWN = b"\xfd\x03"
 _ESCAPE = 0xFD
 _KEY_SEQ_BITS = 24
 _KEY_SEQ_MAX = (1 << _KEY_SEQ_BITS) - 1
 _KEY_MS_MAX = (1 << 64 - _KEY_SEQ_BITS) - 1
+_ONE_BYTES = 2 + 2  # the flags, and how many parts an entry of one value has: four
 _OBJECT_BYTES = 120
 
 
@@ -61,17 +63,6 @@ class Row(NamedTuple):
     values: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeLimits:
-    """The directives stream-node-max-bytes and stream-node-max-entries, where 0 is no limit."""
-
-    max_bytes: int = 4096
-    max_entries: int = 100
-
-
-DEFAULT_LIMITS = NodeLimits()
-
-
 class Node:
     """Entries in the order of their ids. `base` is at or below all ids, `last` the highest there ever was.
 
@@ -81,7 +72,7 @@ class Node:
     __slots__ = ("_body_bytes", "_entries", "_first", "_ids", "base", "fields", "last", "total")
 
     def __init__(self, base: StreamId, fields: list[bytes]) -> None:
-        """An empty node; `fields` must not change any more."""
+        """An empty node."""
         self.base = base
         self.fields = fields
         self.last = base
@@ -115,14 +106,13 @@ class Node:
             return self._body_bytes + 4
         return self._body_bytes + listpack_integer_bytes(live) + listpack_integer_bytes(self.total - live)
 
-    def has_room(self, text_bytes: int, limits: NodeLimits) -> bool:
-        """Whether an entry whose fields and values have so many bytes may be added here."""
-        max_bytes = limits.max_bytes
-        if not 0 < max_bytes <= NODE_BYTES_MAX:
-            max_bytes = NODE_BYTES_MAX
-        if self.listpack_bytes() + text_bytes >= max_bytes:
+    def has_room(self, items: list[bytes], limits: Limits) -> bool:
+        """Whether an entry of these fields and values may be added here."""
+        total = self.total
+        if total >= limits.stream_node_entries:
             return False
-        return not limits.max_entries or self.total < limits.max_entries
+        size = self._body_bytes + 4 if total < 128 else self.listpack_bytes()
+        return size + sum([len(item) for item in items]) < limits.stream_node_bytes
 
     def position(self, id: StreamId) -> int:
         """Where the first entry with an id not below `id` is; `end` when there is none."""
@@ -192,27 +182,34 @@ class Node:
 
     # Changing
 
-    def append(self, id: StreamId, fields: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """Adds an entry with an id above `last` (that of the first entry may be `last`)."""
+    def append(self, id: StreamId, items: list[bytes]) -> None:
+        """Adds an entry (field, value, …) with an id above `last`; that of the first entry may be `last`."""
         if type(self._entries) is not list:
             self._open()
+        fields = self.fields
+        if len(items) == 2 and len(fields) == 1 and items[0] == fields[0]:
+            value = items[1]
+            size = _ONE_BYTES + listpack_entry_bytes(value)
+            packed = value if value.isascii() else escape(value)
+        elif items[::2] == fields:
+            values = items[1::2]
+            size = 2 + _texts_bytes(values) + listpack_integer_bytes(len(values) + 3)
+            packed = DIVIDER.join(map(escape, values))
+        else:
+            half = len(items) // 2
+            size = (
+                2 + _texts_bytes(items) + listpack_integer_bytes(half) + listpack_integer_bytes(2 * half + 4)
+            )
+            packed = _OWN + DIVIDER.join(map(escape, items))
         base = self.base
         ms, seq = (id >> 64) - (base >> 64), (id & SEQ_MAX) - (base & SEQ_MAX)
-        # The flags, the id, and how many parts the entry has.
-        size = 2 + _delta_bytes(ms) + _delta_bytes(seq) + _texts_bytes(values)
-        if fields == self.fields:
-            size += listpack_integer_bytes(len(fields) + 3)
-            packed = escape(values[0]) if len(values) == 1 else DIVIDER.join(map(escape, values))
+        if 0 <= seq < 128:
+            size += 2
         else:
-            size += listpack_integer_bytes(2 * len(fields) + 4)
-            size += listpack_integer_bytes(len(fields)) + _texts_bytes(fields)
-            items = [b""] * (2 * len(fields))
-            items[::2] = map(escape, fields)
-            items[1::2] = map(escape, values)
-            packed = _OWN + DIVIDER.join(items)
+            size += _delta_bytes(seq)
+        self._body_bytes += size + _delta_bytes(ms)
         self._ids.append(id)
         self._entries.append(packed)  # type: ignore[union-attr]  # opened above
-        self._body_bytes += size
         self.last = id
         self.total += 1
 

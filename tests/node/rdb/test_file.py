@@ -191,10 +191,14 @@ def test_nonsense_is_refused_with_its_place(whole: bytes, offset: int, text: str
 
 
 def test_types_that_have_no_reader_are_named() -> None:
-    with pytest.raises(
-        RdbUnsupportedError, match=r"type 18 \(list, quicklist 2\) is not supported yet at byte 12"
-    ):
-        _read([b"REDIS0011\x12\x01k\x01"])
+    with pytest.raises(RdbUnsupportedError, match=r"type 7 \(module\) is not supported yet at byte 12"):
+        _read([b"REDIS0011\x07\x01k\x01"])
+
+
+def test_collections_without_elements_are_passed_over() -> None:
+    """As Redis passes over such keys, which bugs of old versions left in files."""
+    items = _read([b"REDIS0009\x01\x01k\x00\x00\x01l\x01v\xff" + bytes(8)])
+    assert [(item.key, item.value) for item in items if isinstance(item, Key)] == [(b"l", b"v")]
 
 
 @given(st.integers(0, 700))

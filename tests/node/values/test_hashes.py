@@ -143,8 +143,8 @@ def test_fields_keep_the_order_they_came_in() -> None:
 @pytest.mark.parametrize(
     ("pairs", "encoding"),
     [
-        ([(b"%d" % n, b"") for n in range(128)], b"listpack"),
-        ([(b"%d" % n, b"") for n in range(129)], b"hashtable"),
+        ([(b"%d" % n, b"") for n in range(512)], b"listpack"),
+        ([(b"%d" % n, b"") for n in range(513)], b"hashtable"),
         ([(b"f", b"x" * 64)], b"listpack"),
         ([(b"f", b"x" * 65)], b"hashtable"),
         ([(b"x" * 65, b"")], b"hashtable"),
