@@ -37,7 +37,8 @@ class ManualFailoverState:
     """A manual fail-over in progress; see `gossip.failover`.
 
     `paused` and `replica` are set on the primary that holds writes back, `primary_offset` on the replica once
-    it knows what to catch up with; `may_ask`: the replica may ask for votes although its primary is well.
+    it knows what to catch up with, `asked_ms` when it last sent MFSTART; `may_ask`: the replica may ask for
+    votes although its primary is well.
     """
 
     end_ms: int = 0
@@ -45,6 +46,7 @@ class ManualFailoverState:
     replica: Member | None = None
     primary_offset: int | None = None
     may_ask: bool = False
+    asked_ms: int = 0
 
     @property
     def active(self) -> bool:

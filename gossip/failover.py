@@ -30,6 +30,7 @@ from gossip.speaker import Speaker
 TIMEOUT_MS = 5_000
 PAUSE_TIMEOUTS = 2
 PING_PERIOD_MS = 100
+ASK_PERIOD_MS = 1_000
 CATCH_UP_POLL_MS = 10
 
 
@@ -107,10 +108,20 @@ class ManualFailover:
         self.reset()
         ctx.manual.end_ms = ctx.now_ms + TIMEOUT_MS
         ctx.manual.may_ask = may_ask
-        if not may_ask:
-            assert ctx.me.primary is not None
+        if may_ask:
+            ctx.timers.at(Duty.MANUAL_FAILOVER, ctx.manual.end_ms + 1)
+        else:
+            self._ask_primary()
+
+    def _ask_primary(self) -> None:
+        """Sends MFSTART, and again while no answer comes: a primary ignores one who it does not know yet to be
+        its replica.
+        """
+        ctx = self._ctx
+        ctx.manual.asked_ms = ctx.now_ms
+        if ctx.me.primary is not None:
             self._speaker.send(ctx.me.primary.link, ManualFailoverStart(self._speaker.header()))
-        ctx.timers.at(Duty.MANUAL_FAILOVER, ctx.manual.end_ms + 1)
+        ctx.timers.at(Duty.MANUAL_FAILOVER, ctx.now_ms + ASK_PERIOD_MS)
 
     def observe(self, sender: Member, header: Header) -> None:
         """A header of our primary may tell at which offset it stands still."""
@@ -151,7 +162,11 @@ class ManualFailover:
             self.reset()
             return
         next_ms = manual.end_ms + 1
-        if manual.replica is not None:
+        if manual.replica is None and not manual.may_ask and manual.primary_offset is None:
+            if ctx.now_ms >= manual.asked_ms + ASK_PERIOD_MS:
+                self._ask_primary()
+            next_ms = min(next_ms, manual.asked_ms + ASK_PERIOD_MS)
+        elif manual.replica is not None:
             self._speaker.ping(manual.replica.link)
             next_ms = min(next_ms, ctx.now_ms + PING_PERIOD_MS)
         elif not manual.may_ask and manual.primary_offset is not None:

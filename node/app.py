@@ -111,7 +111,7 @@ class Node:
             self.reactor.settle,
         )
         self.reactor.before_flush.append(self.replication.primary.flush)
-        host = DataHost(self.databases[0], self.replication)
+        host = DataHost(self.clock, self.databases[0], self.replication)
         self.cluster = self._make_cluster(host)
         self.cluster_access = ClusterAccess(config, self.cluster, host, lambda: Guard.LOADING in self.guards)
         self.served = self.cluster.router.served if self.cluster else bytearray(b"\x01" * SLOT_COUNT)
@@ -175,10 +175,16 @@ class Node:
         if not self.config[directives.CLUSTER_ENABLED]:
             return None
         hands = cluster_hands(
-            self.databases[0], self.after.tellers, self.clients, self.lifecycle, self.log, self.replication
+            self.clock,
+            self.databases[0],
+            self.after.tellers,
+            self.clients,
+            self.lifecycle,
+            self.log,
+            self.replication,
         )
         rng = random.Random(secrets.randbits(64))
-        cluster = Cluster(self.config, self.log, self.clock, self.timers, host, hands, key_exists, rng)
+        cluster = Cluster(self.config, self.log, host, hands, key_exists, rng)
         self.reactor.before_turn.append(cluster.wake)
         me = cluster.core.state.me
         self.replication.expected_replicas = lambda: sum(not each.unreachable for each in me.replicas)

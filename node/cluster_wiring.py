@@ -7,6 +7,7 @@ from typing import Protocol
 
 from gossip.slots import SlotSet, key_slot
 from node.clients import Clients
+from node.clock import Clock
 from node.cluster.service import Hands
 from node.command.session import Session
 from node.keyspace.database import Database
@@ -29,15 +30,16 @@ class Replicating(Protocol):
 class DataHost:
     """Answers what the gossip core asks of the data beside it (gossip.settings.Host)."""
 
-    def __init__(self, database: Database, replication: Replicating) -> None:
+    def __init__(self, clock: Clock, database: Database, replication: Replicating) -> None:
+        self._clock = clock
         self._database = database
         self._replication = replication
 
     def offset(self) -> int:
         return self._replication.offset()
 
-    def data_age_ms(self, now_ms: int) -> int | None:
-        return self._replication.data_age_ms(now_ms)
+    def data_age_ms(self, now_ms: int) -> int | None:  # noqa: ARG002 - the core's clock is not replication's
+        return self._replication.data_age_ms(self._clock.update())
 
     def has_keys(self) -> bool:
         return self._database.count > 0
@@ -47,6 +49,7 @@ class DataHost:
 
 
 def cluster_hands(
+    clock: Clock,
     database: Database,
     tellers: list[Callable[[int, list[bytes]], None]],
     clients: Clients,
@@ -61,7 +64,8 @@ def cluster_hands(
         if dropped:
             log.notice(f"Deleted {dropped} keys of slots that other nodes own now ({slots})")
 
-    def pause_writes(until_ms: int) -> None:
+    def pause_writes(duration_ms: int) -> None:
+        until_ms = clock.update() + duration_ms
         clients.pause("failover", until_ms, all_commands=False)
         replication.hold_offset(until_ms)
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
+import trio
+
 from gossip.core import Core
 from gossip.effects import (
     BecomePrimary,
@@ -37,7 +39,7 @@ from gossip.messages import Message
 from gossip.settings import Host
 from gossip.slots import SlotSet
 from gossip.state import ClusterState
-from node.clock import Clock
+from node.clock import SteadyClock
 from node.cluster.bus import Bus
 from node.cluster.endpoints import endpoint_host, endpoint_kind
 from node.cluster.nodes_file import NodesFile, NodesFileError
@@ -48,7 +50,6 @@ from node.config import table as directives
 from node.config.config import Config
 from node.errors import CommandError
 from node.log import Log as NodeLog
-from node.timers import Timer, Timers
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class Hands:
     follow: Callable[[str, int], None]
     promote: Callable[[], None]
     drop_slots: Callable[[SlotSet], None]
-    pause_writes: Callable[[int], None]
+    pause_writes: Callable[[int], None]  # for so many milliseconds
     resume_writes: Callable[[], None]
     flush_all: Callable[[], None]
     fatal: Callable[[str], None]
@@ -75,8 +76,6 @@ class Cluster:
         self,
         config: Config,
         log: NodeLog,
-        clock: Clock,
-        timers: Timers,
         host: Host,
         hands: Hands,
         key_exists: KeyExists,
@@ -84,14 +83,14 @@ class Cluster:
     ) -> None:
         self._config = config
         self._log = log
-        self._clock = clock
-        self._timers = timers
+        self._clock = SteadyClock()
         self._hands = hands
-        self._timer: Timer | None = None
+        self._sleep: trio.CancelScope | None = None
+        self._due_ms = 0  # until when the timekeeper sleeps
         self._busy = False
         self._running = False
         self._file = NodesFile(config.resolve(config[directives.CLUSTER_CONFIG_FILE]))
-        now_ms = clock.update()
+        now_ms = self._clock.now_ms()
         state = self._file.load(now_ms, rng)
         if state is None:
             state = ClusterState.fresh(rng)
@@ -118,7 +117,9 @@ class Cluster:
     async def run(self, listeners: list[socket.socket]) -> None:
         """The task; runs until cancelled."""
         try:
-            await self.bus.run(listeners, self._started)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.bus.run, listeners, self._started)
+                nursery.start_soon(self._keep_time)
         finally:
             self._running = False
             self._file.close()
@@ -129,49 +130,56 @@ class Cluster:
 
     # What happens is told to the core
 
-    def wake(self, now_ms: int) -> None:
+    def wake(self) -> None:
         """Called before every turn: a primary that was stopped must not serve what waits in its sockets."""
-        if self.core.woke_up(now_ms):
+        if self.core.woke_up(self._clock.now_ms()):
             self.carry_out()
 
     def order(self, what: Callable[[Core, int], T]) -> T:
         """An operator's order. Raises CommandError with Redis's text when the core refuses it."""
         try:
-            return what(self.core, self._clock.update())
+            return what(self.core, self._clock.now_ms())
         except ClusterError as refused:
             raise CommandError(f"{refused.code} {refused}".encode()) from None
         finally:
             self.carry_out()
 
     def accepted(self, peer_ip: str, local_ip: str) -> LinkId:
-        link = self.core.accepted(peer_ip, local_ip, self._clock.update())
+        link = self.core.accepted(peer_ip, local_ip, self._clock.now_ms())
         self.carry_out()
         return link
 
     def opened(self, link: LinkId) -> None:
-        self.core.link_opened(link, self._clock.update())
+        self.core.link_opened(link, self._clock.now_ms())
         self.carry_out()
 
     def failed(self, link: LinkId, *, refused: bool) -> None:
-        self.core.link_failed(link, self._clock.update(), refused=refused)
+        self.core.link_failed(link, self._clock.now_ms(), refused=refused)
         self.carry_out()
 
     def closed(self, link: LinkId) -> None:
-        self.core.link_closed(link, self._clock.update())
+        self.core.link_closed(link, self._clock.now_ms())
         self.carry_out()
 
     def received(self, link: LinkId, message: Message) -> None:
-        self.core.receive(link, message, self._clock.update())
+        self.core.receive(link, message, self._clock.now_ms())
         self.carry_out()
 
     def bad_frame(self, link: LinkId, problem: str) -> None:
-        self.core.bad_frame(link, problem, self._clock.update())
+        self.core.bad_frame(link, problem, self._clock.now_ms())
         self.carry_out()
 
-    def _tick(self) -> None:
-        self._timer = None
-        self.core.tick(self._clock.update())
-        self.carry_out()
+    async def _keep_time(self) -> None:
+        """Ticks the core at each of its deadlines."""
+        while True:
+            self._due_ms = self.core.next_deadline_ms()
+            with trio.move_on_after(max(0, self._due_ms - self._clock.now_ms()) / 1000) as self._sleep:
+                await trio.sleep_forever()
+            self._sleep = None
+            now_ms = self._clock.now_ms()
+            if now_ms >= self.core.next_deadline_ms():
+                self.core.tick(now_ms)
+                self.carry_out()
 
     def _settings_changed(self) -> None:
         self.core.settings = core_settings(self._config)
@@ -217,7 +225,7 @@ class Cluster:
             case SlotsLost(slots=slots):
                 hands.drop_slots(slots)
             case PauseWrites(until_ms=until_ms):
-                hands.pause_writes(until_ms)
+                hands.pause_writes(until_ms - self._clock.now_ms())
             case ResumeWrites():
                 hands.resume_writes()
             case FlushAll():
@@ -227,12 +235,9 @@ class Cluster:
                     deliver(channel, payload, sharded)
 
     def _arm(self) -> None:
-        at_ms = self.core.next_deadline_ms()
-        if self._timer is not None:
-            if self._timer.at_ms == at_ms:
-                return
-            self._timer.cancel()
-        self._timer = self._timers.at(at_ms, self._tick)
+        """Wakes the timekeeper when the next deadline is sooner than it knows."""
+        if self._sleep is not None and self.core.next_deadline_ms() < self._due_ms:
+            self._sleep.cancel()
 
     # What clients are told
 

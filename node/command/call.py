@@ -49,7 +49,10 @@ class Call:
         self.changes.log.append((kind, event, key, db.index))
 
     def rewrite(self, *commands: list[bytes]) -> None:
-        """Replicas and the AOF are told these commands (none: nothing) in place of the one that runs."""
+        """Replicas and the AOF are told these commands (none: nothing) in place of the one that runs, which
+        has recorded its changes already.
+        """
+        assert self.changes.log, "only a command that changed something is told at all"
         index = self.db.index
         self.changes.rewritten = [(index, command) for command in commands]
 

@@ -1,4 +1,4 @@
-"""Commands of the group bitmap on single bits, ranges of bits and whole strings. BITFIELD is in `bitfield.py`."""
+"""Commands of the group bitmap on single bits, ranges of bits and whole strings. See also `bitfield.py`."""
 
 from __future__ import annotations
 

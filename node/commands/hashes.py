@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from node.command.args import WRONG_TYPE, integer, syntax_error
+from node.command.args import integer, syntax_error
 from node.command.call import Call
 from node.command.keyspec import key
 from node.command.spec import (
@@ -154,9 +154,7 @@ def hincrbyfloat(call: Call, argv: list[bytes]) -> bytes:
         raise CommandError(b"ERR value is NaN or Infinity")
     value = peek_own_hash(call, name)
     text = None if value is None else value.get(field)
-    number = _long_double(text or b"0", b"ERR hash value is not a float") if text != b"" else None
-    if number is None:
-        raise CommandError(b"ERR hash value is not a float")
+    number = _long_double(b"0" if text is None else text, b"ERR hash value is not a float")
     try:
         total = long_double.format_fixed(long_double.add(number, increment))
     except long_double.NotFiniteError:
@@ -314,7 +312,7 @@ def hscan(call: Call, argv: list[bytes]) -> bytes:
     tips=["nondeterministic_output"],
 )  # fmt: skip
 def hrandfield(call: Call, argv: list[bytes]) -> bytes:
-    """Returns a random field of a hash; with a count several different ones, or repeated if it is negative."""
+    """Returns a random field of a hash, or with a count several: different ones, any if it is negative."""
     if len(argv) == 2:
         value = read_own_hash(call, argv[1])
         pair = None if value is None else value.random_pair(_RNG, call.now_ms)

@@ -11,13 +11,14 @@ Source: the pages of these commands; t_hash.c of Redis 7.4, where they are since
 
 from __future__ import annotations
 
-from node.command.args import integer
+from node.command.args import integer, within
 from node.command.call import Call
 from node.command.keyspec import key
 from node.command.spec import ACCESS, DENYOOM, FAST, READONLY, RO, RW, UPDATE, WRITE, command
 from node.commands.access import drop_if_empty, peek_own_hash, read_own_hash
 from node.commands.hashes import HASH
 from node.errors import CommandError
+from node.integers import INT64_MAX
 from node.resp import encode
 from node.resp.encode import ONE, array
 from node.values.hashes import Hash
@@ -38,9 +39,7 @@ def _fields(argv: list[bytes], at: int, not_positive: bytes) -> list[bytes]:
     """The fields named from FIELDS at index `at` on. Raises CommandError."""
     if argv[at].upper() != b"FIELDS":
         raise CommandError(_NO_FIELDS_WORD)
-    count = integer(argv[at + 1], not_positive)
-    if count < 1:
-        raise CommandError(not_positive)
+    count = within(argv[at + 1], 1, INT64_MAX, not_positive)
     fields = argv[at + 2 :]
     if count != len(fields):
         raise CommandError(_WRONG_NUMBER)
@@ -178,7 +177,7 @@ def hpersist(call: Call, argv: list[bytes]) -> bytes:
     complexity=_COMPLEXITY, categories=["hash"],
 )  # fmt: skip
 def httl(call: Call, argv: list[bytes]) -> bytes:
-    """Returns the time to live of fields in seconds; -1 for one that has none, -2 for one that is not there."""
+    """Returns the time to live of fields in seconds; -1 for none, -2 for a field that is not there."""
     return _time_left(call, argv, 1000, call.now_ms)
 
 

@@ -79,7 +79,7 @@ class Dispatcher:
         log, tellers, watchers = changes.log, after.tellers, after.watchers
         done = 0
         command: Command | None = None
-        for done, argv in enumerate(requests, 1):  # noqa: B007 - counts on behind the loop
+        for done, argv in enumerate(requests, 1):
             command = fast.get(argv[0])
             if command is not None and (len(argv) == command.arity or -len(argv) <= command.arity < 0):
                 key = argv[1]

@@ -32,7 +32,7 @@ class Source(Protocol):
 
 
 class Reactor:
-    """`before_turn` is called first in every turn, with the time; `before_flush` runs before replies
+    """`before_turn` is called first in every turn; `before_flush` runs before replies
     leave.
     """
 
@@ -42,7 +42,7 @@ class Reactor:
         self._sources: dict[int, Source] = {}
         self._with_output: list[Connection] = []
         self._resumed: list[Connection] = []
-        self.before_turn: list[Callable[[int], None]] = []
+        self.before_turn: list[Callable[[], None]] = []
         self.before_flush: list[Callable[[], None]] = []
 
     def add(self, fd: int, source: Source) -> None:
@@ -79,9 +79,9 @@ class Reactor:
         events = self._epoll.poll(0, MAX_EVENTS)
         if not events:
             return False
-        now_ms = self._clock.update()
+        self._clock.update()
         for wake in self.before_turn:
-            wake(now_ms)
+            wake()
         sources = self._sources
         for fd, mask in events:
             source = sources.get(fd)  # gone when an earlier event of this turn closed it

@@ -178,12 +178,12 @@ def replaced(field: Field, number: int, overflow: Overflow) -> int | None:
     """What BITFIELD SET stores, of a signed 64-bit number; None when it must fail.
 
     Redis tells overflow from underflow by arithmetic of 64 bits: an unsigned field takes negative numbers
-    for large ones, and so does a signed field when the distance to its upper limit exceeds 63 bits.
+    for large ones, and so does a signed one when the distance to its upper limit exceeds 63 bits.
     """
     low, high = _limits(field)
     if not field.signed:
         number &= _INT64_BITS
-    over = number > high or (high - number) & _INT64_SIGN != 0
+    over = field.width < 64 and (high - number) & _INT64_SIGN != 0
     return _fitted(field, number, number < low, over, overflow)
 
 

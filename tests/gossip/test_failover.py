@@ -203,3 +203,16 @@ def test_a_replicas_primary_that_moves_is_followed_to_its_new_address(town: Town
     a, _, _, replica = town.cluster(3, 1)[:4]
     town.say(a, replica, Ping(replace(a.header(), ip="10.1.1.1"), MessageType.PING))
     assert replica.effects(FollowPrimary)[-1] == FollowPrimary(a.id, "10.1.1.1", a.me.port)
+
+
+def test_a_request_the_primary_ignored_is_repeated(town: Town) -> None:
+    """A primary ignores MFSTART of one that it does not know to be its replica yet; it learns of it within
+    seconds, and need not be told twice by the operator.
+    """
+    primary, _, _, replica = town.cluster(3, 1)[:4]
+    seen = primary.sees(replica)
+    primary.core.state.follow(seen, None)
+    town.order(replica, replica.core.failover, FailoverMode.NORMAL)
+    assert not primary.effects(PauseWrites)
+    town.until(lambda: replica.me.is_primary, 4_000)
+    assert len(replica.sent(ManualFailoverStart)) >= 2
