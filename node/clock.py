@@ -1,5 +1,6 @@
-"""Two clocks. The time of the turn is the wall's, read once before a batch of commands, so that a command costs
-no system call. The steady one is for the cluster, whose time-outs must not depend on somebody setting the wall clock.
+"""Two clocks. The time of the turn is the wall's, read once before a batch of commands, so that a command
+costs no system call. The steady one is for the cluster, whose time-outs must not depend on somebody setting
+the wall clock.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Clock:
 
 
 class SteadyClock:
-    """Starts at Unix time in milliseconds, then never jumps or runs back, and runs on while the machine sleeps."""
+    """Starts at Unix time in milliseconds, then never jumps or runs back, and runs on in a suspend."""
 
     def __init__(self) -> None:
         self._offset_ms = time.time_ns() // 1_000_000 - _boot_ms()

@@ -16,14 +16,14 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from node.integers import INT64_MAX
 from node.values.strings import Data, grow
 
 _CHUNK_BYTES = 32 * 1024
 _ZEROS = bytes(_CHUNK_BYTES)
 _ONES = b"\xff" * _CHUNK_BYTES
 _INVERTED = bytes(range(255, -1, -1))
-_INT64_BITS = (1 << 64) - 1
-_INT64_SIGN = 1 << 63
+_UINT64_MAX = (1 << 64) - 1
 
 
 class Operation(Enum):
@@ -182,9 +182,9 @@ def replaced(field: Field, number: int, overflow: Overflow) -> int | None:
     """
     low, high = _limits(field)
     if not field.signed:
-        number &= _INT64_BITS
-    over = field.width < 64 and (high - number) & _INT64_SIGN != 0
-    return _fitted(field, number, number < low, over, overflow)
+        number &= _UINT64_MAX
+    is_far_below = field.width < 64 and high - number > INT64_MAX
+    return _fitted(field, number, number < low, number > high or is_far_below, overflow)
 
 
 def _limits(field: Field) -> tuple[int, int]:

@@ -150,6 +150,34 @@ class Pair:
                 return _report(requests[: done + 1], ours, theirs)
         return None
 
+    def check_sequences(self, make: Callable[[int], list[Request]], seeds: Iterable[int]) -> None:
+        """Runs the sequence of each seed in both; one that tells them apart is cut down and shown."""
+        for seed in seeds:
+            protocol = 2 + seed % 2
+
+            def differs(requests: list[Request], protocol: int = protocol) -> str | None:
+                return self.run_at_once(requests, protocol)
+
+            requests = make(seed)
+            if differs(requests) is not None:
+                shown = differs(shortest(requests, differs))
+                pytest.fail(f"seed {seed}, RESP{protocol}:\n{shown}", pytrace=False)
+
+
+def shortest(requests: list[Request], differs: Callable[[list[Request]], str | None]) -> list[Request]:
+    """The requests without those that the difference does not need."""
+    chunk = len(requests)
+    while chunk:
+        start = 0
+        while start < len(requests):
+            fewer = requests[:start] + requests[start + chunk :]
+            if differs(fewer) is not None:
+                requests = fewer
+            else:
+                start += chunk
+        chunk //= 2
+    return requests
+
 
 def _report(requests: list[Request], ours: bytes, theirs: bytes) -> str:
     lines = [b" ".join(map(_shown, words)).decode() for _, words in requests[-12:]]

@@ -158,39 +158,14 @@ STATE: list[Request] = [
 ]
 
 
-def _shortest(requests: list[Request], differs: Callable[[list[Request]], str | None]) -> list[Request]:
-    """The requests without those that the difference does not need."""
-    chunk = len(requests)
-    while chunk:
-        start = 0
-        while start < len(requests):
-            fewer = requests[:start] + requests[start + chunk :]
-            if differs(fewer) is not None:
-                requests = fewer
-            else:
-                start += chunk
-        chunk //= 2
-    return requests
-
-
-def _compare(pair, seeds: range) -> None:
-    for seed in seeds:
-        protocol = 2 + seed % 2
-
-        def differs(requests: list[Request], protocol: int = protocol) -> str | None:
-            return pair.run_at_once(requests + STATE, protocol)
-
-        requests = Generator(seed).sequence(LENGTH)
-        if differs(requests) is not None:
-            pytest.fail(
-                f"seed {seed}, RESP{protocol}:\n{differs(_shortest(requests, differs))}", pytrace=False
-            )
+def _sequence(seed: int) -> list[Request]:
+    return Generator(seed).sequence(LENGTH) + STATE
 
 
 def test_both_servers_reply_alike_and_hold_the_same(pair):
-    _compare(pair, range(150))
+    pair.check_sequences(_sequence, range(150))
 
 
 @pytest.mark.slow
 def test_both_servers_reply_alike_for_long(pair):
-    _compare(pair, range(150, 5000))
+    pair.check_sequences(_sequence, range(150, 5000))

@@ -1,5 +1,6 @@
 """The table of commands against the recorded one of a server with Redis 7.2's commands (and 8.0's, by
-`since`): tests/fixtures/reference/commands.json.
+`since`): tests/fixtures/reference/commands.json. Those of Redis 7.4, where hashes' fields got times to live,
+are in redis-7.4.json, made of src/commands/*.json of that version.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from node.command.registry import Command, describe_begin, describe_find
 from node.command.spec import DECLARED
 from node.commands import load_all
 
-_RECORDED = Path(__file__).parents[2] / "fixtures" / "reference" / "commands.json"
+_REFERENCE = Path(__file__).parents[2] / "fixtures" / "reference"
+_RECORDED = (_REFERENCE / "commands.json", _REFERENCE / "redis-7.4.json")
 _FIELDS = ("arity", "flags", "keys", "key_specs", "acl", "tips", "since", "group", "complexity")
 
 DELIBERATE: dict[tuple[str, str], str] = {}
@@ -23,7 +25,7 @@ DELIBERATE: dict[tuple[str, str], str] = {}
 
 def _recorded() -> dict[str, dict[str, Any]]:
     entries = {}
-    for entry in json.loads(_RECORDED.read_text()):
+    for entry in (entry for file in _RECORDED for entry in json.loads(file.read_text())):
         entries[entry["name"]] = entry
         entries.update({sub["name"]: sub for sub in entry.get("subcommands", ())})
     return entries
