@@ -114,8 +114,8 @@ class ManualFailover:
             self._ask_primary()
 
     def _ask_primary(self) -> None:
-        """Sends MFSTART, and again while no answer comes: a primary ignores one who it does not know yet to be
-        its replica.
+        """Sends MFSTART, and again while no answer comes: a primary ignores one who it does not know yet to
+        be its replica.
         """
         ctx = self._ctx
         ctx.manual.asked_ms = ctx.now_ms
