@@ -127,10 +127,10 @@ class Blocking:
     # Keys change
 
     def _noticed(self, changes: list[Change]) -> None:
-        for kind, _, key, index in changes:
+        for kind, event, key, index in changes:
             if kind is EventClass.DATABASE:
                 self._database_replaced(index)
-            elif (index, key) in self._queues:
+            elif event and (index, key) in self._queues:
                 self._ready[(index, key)] = None
 
     def _database_replaced(self, index: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from gossip.slots import key_slot
-from node.command.args import WRONG_TYPE, bounded
+from node.command.args import WRONG_TYPE, bounded, within
 from node.command.call import Call
 from node.errors import CommandError
 from node.integers import INT64_MAX
@@ -141,4 +141,4 @@ def check_repeats(count: int) -> None:
 
 def pop_count(text: bytes) -> int:
     """The count of SPOP, LPOP, ZPOPMIN and others. Raises CommandError."""
-    return bounded(text, 0, INT64_MAX, _NOT_POSITIVE)
+    return within(text, 0, INT64_MAX, _NOT_POSITIVE)

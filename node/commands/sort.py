@@ -84,11 +84,12 @@ class Pattern:
 class _Options:
     """What stands behind the key."""
 
-    __slots__ = ("alpha", "by", "count", "descending", "get", "start", "target")
+    __slots__ = ("alpha", "as_it_is", "by", "count", "descending", "get", "start", "target")
 
     def __init__(self, argv: list[bytes], with_store: bool, in_cluster: bool) -> None:
         """Raises CommandError."""
         self.alpha = self.descending = False
+        self.as_it_is = False  # some BY has a pattern without `*`
         self.by: Pattern | None = None
         self.get: list[Pattern] = []
         self.start, self.count = 0, -1
@@ -107,6 +108,7 @@ class _Options:
                 at += 1
             elif word == b"BY" and left:
                 self.by = Pattern(argv[at + 1])
+                self.as_it_is |= self.by.is_fixed
                 if in_cluster and not self.by.is_fixed:
                     raise CommandError(b"ERR BY option of SORT denied in Cluster mode.")
             elif word == b"GET" and left:
@@ -181,14 +183,13 @@ def _sorted(call: Call, name: bytes, options: _Options) -> Sequence[bytes]:
     if not isinstance(value, (List, Set, Zset)):
         raise CommandError(WRONG_TYPE)
     start, stop = options.span(len(value))
-    by = options.by
-    if by is not None and by.is_fixed and not isinstance(value, Set):
+    if options.as_it_is and not isinstance(value, Set):
         return _in_their_order(value, start, stop, options.descending)
-    elements = _elements(value)
+    elements, by = _elements(value), options.by
     if by is not None and isinstance(value, Set) and options.target is not None:
         # A set has no order, but what is stored must be the same at every replica.
-        elements.sort(reverse=by.is_fixed and options.descending)
-    if by is not None and by.is_fixed:
+        elements.sort(reverse=options.as_it_is and options.descending)
+    if options.as_it_is:
         return elements[start:stop]
     weights: Sequence[bytes | None] = elements
     if by is not None:
@@ -206,12 +207,12 @@ def _elements(value: List | Set | Zset) -> list[bytes]:
 def _in_their_order(value: List | Zset, start: int, stop: int, descending: bool) -> Sequence[bytes]:
     if start >= stop:
         return []
+    if descending:
+        start, stop = len(value) - stop, len(value) - start
     if isinstance(value, Zset):
         return [member for _, member in value.slice(start, stop, reverse=descending)]
-    if not descending:
-        return value.range(start, stop - 1)
-    size = len(value)
-    return value.range(size - stop, size - start - 1)[::-1]
+    found = value.range(start, stop - 1)
+    return found[::-1] if descending else found
 
 
 def _text_order(elements: list[bytes], weights: Sequence[bytes | None], descending: bool) -> Sequence[bytes]:
@@ -249,7 +250,10 @@ def _number(text: bytes) -> float:
     """What C's strtod makes of the whole of a string. Raises CommandError."""
     if text.isdigit() and len(text) < 300:
         return float(text)
-    text = text.partition(b"\0")[0].lstrip(b" \t\n\v\f\r") if text[:1] != b"\0" else b""
+    visible = text.partition(b"\0")[0]
+    if not visible:
+        return 0.0
+    text = visible.lstrip(b" \t\n\v\f\r")
     try:
         if _DECIMAL.fullmatch(text):
             value = float(text)
@@ -259,8 +263,6 @@ def _number(text: bytes) -> float:
             vanished = value == 0 and re.search(rb"[1-9a-fA-F]", re.split(rb"[pP]", text[2:])[0])
         elif _INFINITY.fullmatch(text):
             return float(text)
-        elif not text:
-            return 0.0
         else:
             raise CommandError(_NO_NUMBER)
     except OverflowError:

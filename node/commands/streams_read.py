@@ -50,11 +50,11 @@ _STREAMS_LIMIT = 2
 
 
 class _Request(NamedTuple):
-    """A parsed request. `deadline_ms` is None when it may wait for ever; `group` is empty for XREAD."""
+    """A parsed request, for `most` entries of each stream; `deadline_ms` is None for waiting for ever."""
 
     names: list[bytes]
     positions: list[bytes]
-    count: int | None
+    most: int | None
     waits: bool
     deadline_ms: int | None
     group: bytes
@@ -178,7 +178,7 @@ def _read(
     found = []
     for name, stream, position in zip(request.names, streams, positions, strict=True):
         if stream is not None and stream.length and stream.last_entry_id() > position:
-            entries = stream.entries(position + 1, MAX_ID, request.count)
+            entries = stream.entries(position + 1, MAX_ID, request.most)
             found.append((name, entries_reply(entries)))
     return _reply(call, found) if found else None
 
@@ -221,7 +221,7 @@ def xreadgroup(blocking: Blocking, call: Call, argv: list[bytes]) -> bytes | Blo
 
     def attempt(call: Call) -> bytes | None:
         sources = _sources(call, request)
-        if not any([source.has_news() for source in sources]):
+        if not any(source.has_news() for source in sources):
             return None
         return _read_group(call, request, sources)
 
@@ -272,7 +272,7 @@ def _deliver(
 ) -> bytes:
     """Delivers what is new to the consumer; adds how replicas are told to `claims`."""
     name, stream, group, _ = source
-    entries = stream.entries(group.last_id + 1, MAX_ID, request.count)
+    entries = stream.entries(group.last_id + 1, MAX_ID, request.most)
     for id, _ in entries:
         stream.advance(group, id)
         if not request.no_ack:
@@ -285,9 +285,9 @@ def _deliver(
 
 def _history(call: Call, request: _Request, source: _Source, position: StreamId, consumer: Consumer) -> bytes:
     """What is pending for the consumer; an entry deleted meanwhile has null for its fields."""
-    replies = []
+    replies: list[bytes] = []
     for id, delivery in consumer.pending_from(position + 1):
-        if len(replies) == request.count:
+        if len(replies) == request.most:
             break
         entry = source.stream.get(id)
         if entry is None:

@@ -29,7 +29,9 @@ class EventClass(IntEnum):
 
 
 Change = tuple[EventClass, bytes, bytes, int]
-"""Class, event name, key, database index."""
+"""Class, event name, key, database index. An empty name: replicas are told, but nobody who watches, waits for
+or is notified of the key.
+"""
 
 Told = tuple[int, list[bytes]]
 """A command as it is told to replicas, with its database index."""

@@ -9,6 +9,7 @@ Source: the RESP specification.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 OK = b"+OK\r\n"
@@ -67,22 +68,44 @@ def command(args: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
+_EXACT_INTEGER_MAX = float(1 << 62)
+_PLAIN_DECIMALS = 6
+
+
 def format_double(value: float) -> bytes:
-    """A double in the shortest form that reads back the same, as Redis 7.2 prints scores: `3`, `0.1`,
-    `1e+100`, `inf`.
+    """A double in the shortest form that reads back the same, laid out as Redis 7.2 prints scores: `3`,
+    `0.1`, `0.00001`, `1e-7`, `1.2345678901234e+5`, `1e+100`, `inf`, `-0`.
     """
     if value != value:
         return b"nan"
-    if value in (float("inf"), float("-inf")):
+    if value in (math.inf, -math.inf):
         return b"inf" if value > 0 else b"-inf"
-    if value == int(value) and abs(value) < 1e17:
-        return b"-0" if value == 0 and str(value)[0] == "-" else b"%d" % int(value)
+    if value == int(value) and abs(value) <= _EXACT_INTEGER_MAX:
+        return b"-0" if value == 0 and math.copysign(1, value) < 0 else b"%d" % int(value)
     text = repr(value)
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        sign = "-" if exponent[0] == "-" else "+"
-        text = f"{mantissa}e{sign}{exponent.lstrip('+-')}"
-    return text.encode()
+    if "e" not in text and len(text) - text.index(".") - 1 <= _PLAIN_DECIMALS:
+        return text.encode()
+    return _lay_out(text).encode()
+
+
+def _lay_out(text: str) -> str:
+    """Python's `text` of a double with the point or the exponent where fpconv puts it: all digits where at
+    most six stand behind the point, or the exponent is below 4, else one digit before the point.
+    """
+    sign = "-" if text[0] == "-" else ""
+    mantissa, _, power = text.removeprefix("-").partition("e")
+    whole, _, part = mantissa.partition(".")
+    part = part if part != "0" else ""
+    shift = int(power or 0) - len(part)
+    digits = (whole + part).lstrip("0")
+    exponent = shift + len(digits) - 1
+    if 0 <= shift and abs(exponent) < len(digits) + 7:
+        return sign + digits + "0" * shift
+    if shift < 0 and (-shift <= _PLAIN_DECIMALS or abs(exponent) < 4):
+        digits = digits.rjust(1 - shift, "0")
+        return f"{sign}{digits[:shift]}.{digits[shift:]}"
+    point = "." if len(digits) > 1 else ""
+    return f"{sign}{digits[0]}{point}{digits[1:]}e{exponent:+d}"
 
 
 class Encoder:

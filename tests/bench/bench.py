@@ -1,15 +1,17 @@
-"""One Shoal node beside redis-server, both in cluster mode owning all slots, measured in turns.
+"""One Shoal node beside redis-server, measured in turns: strings in cluster mode owning all slots, the other
+types in standalone mode (redis-benchmark's MSET names keys of many slots).
 
 `make bench` prints medians of redis-benchmark's rates and of the server's CPU time a command, their ratios,
 and the memory a key takes. Server and client are pinned to a core each when there are two. The machine is
 shared and noisy, so the ratios of one run are what counts; CPU time a command is the steadier of the two.
 
-    python tests/bench/bench.py [--rounds 5] [--quick] [--json]
+    python tests/bench/bench.py [--rounds 5] [--quick] [--json] [--only strings|types|memory]
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
 import json
@@ -22,11 +24,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPTHS = {1: 60_000, 16: 400_000, 64: 600_000}
 """Pipeline depth → requests a round."""
+TYPE_DEPTHS = {1: 30_000, 16: 150_000}
+TYPES: dict[str, list[str]] = {
+    "INCR": ["-t", "incr"],
+    "LPUSH": ["-t", "lpush"],
+    "RPOP": ["-t", "rpop"],
+    "SADD": ["-t", "sadd"],
+    "HSET": ["-t", "hset"],
+    "SPOP": ["-t", "spop"],
+    "ZADD": ["-t", "zadd"],
+    "ZPOPMIN": ["-t", "zpopmin"],
+    "LRANGE_100": ["-t", "lrange"],
+    "MSET": ["-t", "mset"],
+    "XADD": ["XADD", "stream:bench", "*", "field", "__rand_int__"],
+}
+"""Name → what redis-benchmark is told; LRANGE_100 is the first of the four ranges its test measures."""
+
 MEMORY_KEYS = 1_000_000
 CLIENTS = 50
 VALUE_BYTES = 32
@@ -35,25 +55,22 @@ VALUE_BYTES = 32
 class Server:
     """A server process with its port; `cpu_s` is what it has used so far, user and system."""
 
-    def __init__(self, name: str, command: list[str], directory: str, cpu: str | None) -> None:
+    def __init__(
+        self, name: str, command: list[str], directory: str, cpu: str | None, in_cluster: bool
+    ) -> None:
         self.name = name
         self.port = free_port()
         pinned = ["taskset", "-c", cpu] if cpu is not None else []
-        args = ["--port", str(self.port), "--save", "", "--cluster-enabled", "yes", "--appendonly", "no"]
-        args += [
-            "--dir",
-            directory,
-            "--cluster-config-file",
-            f"nodes-{self.port}.conf",
-            "--bind",
-            "127.0.0.1",
-        ]
+        args = ["--port", str(self.port), "--save", "", "--appendonly", "no", "--dir", directory]
+        args += ["--bind", "127.0.0.1", "--cluster-enabled", "yes" if in_cluster else "no"]
+        args += ["--cluster-config-file", f"nodes-{self.port}.conf"]
         self.process = subprocess.Popen(
             [*pinned, *command, *args], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         wait_for(lambda: self.ask("PING") == "PONG", f"{name} answers")
-        self.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        wait_for(lambda: "cluster_state:ok" in self.ask("CLUSTER", "INFO"), f"{name} says ok")
+        if in_cluster:
+            self.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+            wait_for(lambda: "cluster_state:ok" in self.ask("CLUSTER", "INFO"), f"{name} says ok")
 
     def ask(self, *args: str) -> str:
         done = subprocess.run(
@@ -101,39 +118,89 @@ def wait_for(condition, what: str, timeout_s: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-def measure(server: Server, test: str, depth: int, requests: int, cpu: str | None) -> tuple[float, float]:
+def measure(
+    server: Server, what: list[str], depth: int, requests: int, cpu: str | None
+) -> tuple[float, float]:
     """(requests a second, microseconds of server CPU a request) of one run of redis-benchmark."""
     pinned = ["taskset", "-c", cpu] if cpu is not None else []
     before_s = server.cpu_s()
     done = subprocess.run(
         [
-            *pinned, "redis-benchmark", "-p", str(server.port), "-t", test, "-P", str(depth),
-            "-n", str(requests), "-c", str(CLIENTS), "-d", str(VALUE_BYTES), "-r", "100000", "--csv",
+            *pinned, "redis-benchmark", "-p", str(server.port), "-P", str(depth), "-n", str(requests),
+            "-c", str(CLIENTS), "-d", str(VALUE_BYTES), "-r", "100000", "--csv", *what,
         ],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     used_s = server.cpu_s() - before_s
-    rows = [row for row in csv.reader(io.StringIO(done.stdout)) if row and row[0].lower() == test]
-    return float(rows[0][1]), used_s / requests * 1e6
+    rows = [row for row in csv.reader(io.StringIO(done.stdout)) if row and row[0] != "test"]
+    ours = [row for row in rows if "needed to benchmark" not in row[0]]
+    runs = len(rows)
+    return float(ours[0][1]), used_s / (requests * runs) * 1e6
 
 
-def memory_per_key(server: Server) -> float:
-    """Bytes of resident memory a key of 10 bytes with a value of 10 bytes takes, from a million of them."""
-    server.ask("FLUSHALL")
-    before = server.rss_bytes()
+def fill(server: Server, commands: Iterable[list[bytes]]) -> None:
+    """Sends commands in pipelines of 500 and waits for as many replies of a line each."""
     with socket.create_connection(("127.0.0.1", server.port)) as link:
-        for start in range(0, MEMORY_KEYS, 1000):
-            batch = b"".join(
-                b"*3\r\n$3\r\nSET\r\n$10\r\nk%09d\r\n$10\r\nvalue%05d\r\n" % (n, n % 100_000)
-                for n in range(start, start + 1000)
-            )
-            link.sendall(batch)
-            wanted = 1000 * len(b"+OK\r\n")
-            while wanted:
-                wanted -= len(link.recv(wanted))
-    used = server.rss_bytes() - before
-    server.ask("FLUSHALL")
-    return used / MEMORY_KEYS
+        for batch in batched(commands, 500):
+            link.sendall(b"".join(encode(command) for command in batch))
+            waited = len(batch)
+            while waited:
+                waited -= link.recv(65536).count(b"\r\n")
+
+
+def encode(command: list[bytes]) -> bytes:
+    head = b"*%d\r\n" % len(command)
+    return head + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in command)
+
+
+def batched(items: Iterable[list[bytes]], size: int) -> Iterator[list[list[bytes]]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def small_strings() -> Iterator[list[bytes]]:
+    for number in range(MEMORY_KEYS):
+        yield [b"SET", b"k%09d" % number, b"value%05d" % (number % 100_000)]
+
+
+def small_hashes() -> Iterator[list[bytes]]:
+    for number in range(100_000):
+        fields = [word for n in range(10) for word in (b"field%d" % n, b"value%05d" % n)]
+        yield [b"HSET", b"hash:%d" % number, *fields]
+
+
+def small_lists() -> Iterator[list[bytes]]:
+    for number in range(100_000):
+        yield [b"RPUSH", b"list:%d" % number, *(b"element%d" % n for n in range(10))]
+
+
+def one_zset() -> Iterator[list[bytes]]:
+    for number in range(100_000):
+        yield [b"ZADD", b"zset", b"%d" % (number * 7919 % 1_000_003), b"member:%d" % number]
+
+
+def one_set() -> Iterator[list[bytes]]:
+    for number in range(1_000_000):
+        yield [b"SADD", b"set", b"member:%d" % number]
+
+
+MEMORY: dict[str, tuple[Callable[[], Iterator[list[bytes]]], int]] = {
+    "a million strings of 10 + 10 bytes": (small_strings, MEMORY_KEYS),
+    "100,000 hashes of ten fields": (small_hashes, 100_000),
+    "100,000 lists of ten elements": (small_lists, 100_000),
+    "a sorted set of 100,000": (one_zset, 100_000),
+    "a set of a million": (one_set, 1_000_000),
+}
+"""What is stored → how, and how many units its bytes are divided by."""
+
+
+def memory_of(server: Server, what: str) -> float:
+    """Bytes of resident memory a unit."""
+    commands, units = MEMORY[what]
+    before = server.rss_bytes()
+    fill(server, commands())
+    return (server.rss_bytes() - before) / units
 
 
 def main() -> None:
@@ -141,6 +208,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="runs of each measure; medians are printed")
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests, no memory measure")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", choices=("strings", "types", "memory"))
     options = parser.parse_args()
     for needed in ("redis-server", "redis-benchmark", "redis-cli"):
         if shutil.which(needed) is None:
@@ -149,36 +217,72 @@ def main() -> None:
             )
     cpus = sorted(os.sched_getaffinity(0))
     server_cpu, client_cpu = (str(cpus[0]), str(cpus[1])) if len(cpus) > 1 else (None, None)
-    with tempfile.TemporaryDirectory(prefix="shoal-bench-") as directory:
-        servers: list[Server] = []
-        try:
-            for name, command in (("shoal", [sys.executable, "-m", "node"]), ("redis", ["redis-server"])):
-                servers.append(Server(name, command, directory, server_cpu))
-            results = run(servers, options, client_cpu)
-        finally:
-            for server in servers:
-                server.stop()
+    results: Results = {}
+    parts = {"strings": (True, run_strings), "types": (False, run_types)}
+    for part, (in_cluster, run) in parts.items():
+        if options.only in (None, part):
+            with servers(server_cpu, in_cluster) as pair:
+                run(pair, options, client_cpu, results)
+    if options.only in (None, "memory") and not options.quick:
+        run_memory(server_cpu, results)
     show(results, options.json)
 
 
-def run(
-    servers: list[Server], options: argparse.Namespace, cpu: str | None
-) -> dict[str, dict[str, list[float]]]:
-    """Measure → server → the figures of every round."""
-    results: dict[str, dict[str, list[float]]] = {}
+Results = dict[str, dict[str, list[float]]]
+"""Measure → server → the figures of every round."""
+
+
+@contextlib.contextmanager
+def servers(cpu: str | None, in_cluster: bool) -> Iterator[list[Server]]:
+    """Both servers, fresh."""
+    with tempfile.TemporaryDirectory(prefix="shoal-bench-") as directory:
+        started: list[Server] = []
+        try:
+            for name, command in (("shoal", [sys.executable, "-m", "node"]), ("redis", ["redis-server"])):
+                started.append(Server(name, command, directory, cpu, in_cluster))
+            yield started
+        finally:
+            for server in started:
+                server.stop()
+
+
+def run_strings(pair: list[Server], options: argparse.Namespace, cpu: str | None, results: Results) -> None:
+    tests = {"SET": ["-t", "set"], "GET": ["-t", "get"]}
+    run_rates(pair, options, cpu, results, tests, DEPTHS)
+
+
+def run_types(pair: list[Server], options: argparse.Namespace, cpu: str | None, results: Results) -> None:
+    run_rates(pair, options, cpu, results, TYPES, TYPE_DEPTHS)
+
+
+def run_rates(
+    pair: list[Server],
+    options: argparse.Namespace,
+    cpu: str | None,
+    results: Results,
+    tests: dict[str, list[str]],
+    depths: dict[int, int],
+) -> None:
     for _ in range(options.rounds):
-        for depth, requests in DEPTHS.items():
-            for test in ("set", "get"):
-                for server in servers:
-                    count = requests // 10 if options.quick else requests
-                    rate, cpu_us = measure(server, test, depth, count, cpu)
-                    name = f"{test.upper()} depth {depth}"
-                    results.setdefault(f"{name}, requests/s", {}).setdefault(server.name, []).append(rate)
-                    results.setdefault(f"{name}, CPU us", {}).setdefault(server.name, []).append(cpu_us)
-    if not options.quick:
-        for server in servers:
-            results.setdefault("memory, bytes a key", {})[server.name] = [memory_per_key(server)]
-    return results
+        for depth, requests in depths.items():
+            count = requests // 10 if options.quick else requests
+            for name, what in tests.items():
+                for server in pair:
+                    rate, cpu_us = measure(server, what, depth, count, cpu)
+                    measured = (
+                        (f"{name} depth {depth}, requests/s", rate),
+                        (f"{name} depth {depth}, CPU us", cpu_us),
+                    )
+                    for row, figure in measured:
+                        results.setdefault(row, {}).setdefault(server.name, []).append(figure)
+
+
+def run_memory(cpu: str | None, results: Results) -> None:
+    """Each with fresh servers, since memory freed by one would hide what the next takes."""
+    for what in MEMORY:
+        with servers(cpu, in_cluster=False) as pair:
+            for server in pair:
+                results.setdefault(f"{what}, bytes each", {})[server.name] = [memory_of(server, what)]
 
 
 def show(results: dict[str, dict[str, list[float]]], as_json: bool) -> None:
@@ -189,13 +293,11 @@ def show(results: dict[str, dict[str, list[float]]], as_json: bool) -> None:
     if as_json:
         print(json.dumps(medians, indent=2))
         return
-    print(f"{'':28}{'shoal':>12}{'redis 7.0':>12}{'ratio':>8}")
-    for measure, by_server in sorted(
-        medians.items(), key=lambda item: ("CPU" in item[0], "memory" in item[0])
-    ):
+    print(f"{'':48}{'shoal':>12}{'redis 7.0':>12}{'ratio':>8}")
+    for measure, by_server in sorted(medians.items(), key=lambda item: ("CPU" in item[0], "each" in item[0])):
         ours, theirs = by_server["shoal"], by_server["redis"]
         digits = 2 if "CPU" in measure else 0
-        print(f"{measure:28}{ours:12.{digits}f}{theirs:12.{digits}f}{ours / theirs:8.2f}")
+        print(f"{measure:48}{ours:12.{digits}f}{theirs:12.{digits}f}{ours / theirs:8.2f}")
 
 
 if __name__ == "__main__":
