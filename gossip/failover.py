@@ -44,7 +44,9 @@ class Roles:
         self._followed: tuple[str, str, int] | None = None
 
     def follow(self, primary: Member) -> None:
-        """Become a replica of `primary`; we own no slots."""
+        """Become a replica of `primary`; we own no slots. Everybody is told: until our primary knows, it ignores
+        our MFSTART.
+        """
         ctx = self._ctx
         ctx.state.make_replica(ctx.me, primary)
         ctx.state.close_slots()
@@ -54,6 +56,7 @@ class Roles:
         self._manual.reset()
         ctx.save(fsync=True)
         ctx.recheck()
+        self._speaker.broadcast_pong()
 
     def refresh(self) -> None:
         """Point replication at our primary's address, once it is known and whenever it has moved."""

@@ -20,7 +20,7 @@ from node.clock import Clock
 from node.cluster.access import ClusterAccess
 from node.cluster.service import Cluster
 from node.cluster.settings import bus_port
-from node.cluster_wiring import DataHost, cluster_hands, key_exists
+from node.cluster_wiring import DataHost, cluster_hands, end_lost_waits, key_exists
 from node.collector import short_pauses
 from node.command.call import Call
 from node.command.registry import Table, freeze
@@ -148,7 +148,7 @@ class Node:
     def _command_table(self) -> Table:
         load_all()
         services: Mapping[type, object] = {type(part): part for part in self._services()}
-        return freeze(DECLARED, services)
+        return freeze(DECLARED, services, by_slot=self.cluster is not None)
 
     def _services(self) -> list[object]:
         """What commands may need: see node.command.spec."""
@@ -182,6 +182,7 @@ class Node:
             self.lifecycle,
             self.log,
             self.replication,
+            self._routes_changed,
         )
         rng = random.Random(secrets.randbits(64))
         cluster = Cluster(self.config, self.log, host, hands, key_exists, rng)
@@ -189,6 +190,13 @@ class Node:
         me = cluster.core.state.me
         self.replication.expected_replicas = lambda: sum(not each.unreachable for each in me.replicas)
         return cluster
+
+    def _routes_changed(self) -> None:
+        """Looks after those who wait for keys, but later: a command may be running."""
+        cluster = self.cluster
+        if cluster is not None and self.blocking.key_count:
+            router = cluster.router
+            self.timers.at(self.clock.now_ms, lambda: end_lost_waits(self.blocking, router))
 
     def _observe(self) -> None:
         self.identity.is_replica = lambda: not self.replication.is_primary

@@ -185,12 +185,12 @@ class Blocking:
         self._clients.unblock(session, reply)
         return True
 
-    def recheck(self, verdict: Callable[[Session, list[bytes], list[bytes]], bytes | None]) -> None:
-        """Ends the waits for which `verdict` (session, request, keys) has a reply: a slot moved away, say."""
+    def recheck(self, verdict: Callable[[Session, list[bytes]], bytes | None]) -> None:
+        """Ends the waits for which `verdict` (session, keys) has a reply: a slot moved away, say."""
         waiters = dict.fromkeys(
             waiter for queues in self._queues.values() for queue in queues.values() for waiter in queue
         )
         for waiter in waiters:
-            reply = verdict(waiter.session, waiter.argv, [key for _, key in waiter.keys])
+            reply = verdict(waiter.session, [key for _, key in waiter.keys])
             if reply is not None:
                 self._clients.unblock(waiter.session, reply)

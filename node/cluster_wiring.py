@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gossip.slots import SlotSet, key_slot
+from node.blocking import Blocking
 from node.clients import Clients
 from node.clock import Clock
+from node.cluster.routing import Router
 from node.cluster.service import Hands
 from node.command.session import Session
+from node.command.spec import Flag
 from node.keyspace.database import Database
 from node.lifecycle import Lifecycle
 from node.log import Log
@@ -56,6 +59,7 @@ def cluster_hands(
     lifecycle: Lifecycle,
     log: Log,
     replication: Replicating,
+    routes_changed: Callable[[], None],
 ) -> Hands:
     """How the core's local effects reach the rest of the node. `tellers` are those of server/after.py."""
 
@@ -81,7 +85,7 @@ def cluster_hands(
         resume_writes=resume_writes,
         flush_all=database.clear,
         fatal=lambda why: lifecycle.request_shutdown(why, exit_status=1),
-        role_changed=lambda: None,
+        role_changed=routes_changed,
     )
 
 
@@ -92,6 +96,17 @@ def _drop_slot(database: Database, tellers: list[Callable[[int, list[bytes]], No
         for tell in tellers:
             tell(0, [b"DEL", *keys[start : start + DELETE_BATCH]])
     return database.clear_slot(slot)
+
+
+def end_lost_waits(blocking: Blocking, router: Router) -> None:
+    """Redirects those who wait for keys that will not come to be here: their slots have moved away."""
+
+    def verdict(session: Session, keys: list[bytes]) -> bytes | None:
+        command = session.last_command
+        reads = command is not None and bool(command.flags & Flag.READONLY)
+        return router.route_waiting(session, key_slot(keys[0]), reads)
+
+    blocking.recheck(verdict)
 
 
 def key_exists(session: Session, key: bytes) -> bool:

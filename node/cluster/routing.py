@@ -81,6 +81,23 @@ class Router:
             return None
         return self._redirect(b"MOVED", session, slot, owner)
 
+    def route_waiting(self, session: Session, slot: int, reads: bool) -> bytes | None:
+        """The reply that ends a wait for keys of `slot`, since they will not come to be here; else None.
+
+        A slot on the move keeps those who wait until it has another owner. `reads` are those who only read.
+        """
+        state = self._core.state
+        if not self._core.ok:
+            return DOWN
+        owner = state.owner(slot)
+        if owner is None:
+            return UNBOUND
+        if owner.myself or slot in state.importing:
+            return None
+        if session.readonly and reads and owner is state.me.primary:
+            return None
+        return self._redirect(b"MOVED", session, slot, owner)
+
     def _migrating(self, session: Session, slot: int, keys: list[bytes], target: Member) -> bytes | None:
         here = sum(self._key_exists(session, key) for key in keys)
         if here == len(keys):

@@ -24,9 +24,10 @@ class Command:
     __slots__ = (
         "arity",
         "calls",
-        "fast_key",
         "flags",
+        "has_first_key",
         "has_keys",
+        "has_one_key",
         "is_write",
         "name",
         "run",
@@ -43,7 +44,9 @@ class Command:
         self.flags = spec.flags
         self.is_write = bool(spec.flags & Flag.WRITE)
         self.has_keys = bool(spec.keys) or spec.find_keys is not None
-        self.fast_key = _fast_key(spec)
+        found = _keys_from_first(spec)
+        self.has_first_key = found is not None
+        self.has_one_key = found is not None and found.last == 0 and len(spec.keys) == 1
         self.run: Runner = run if run is not None else _container_only
         self.subcommands: dict[bytes, Command] | None = {} if spec.handler is None else None
         self.calls = 0
@@ -84,33 +87,35 @@ _NEEDS_FULL_PATH = (
 )
 
 
-def _fast_key(spec: CommandSpec) -> int:
-    """1 when a request's only key is its first argument, 0 otherwise (then it is not for the fast path)."""
-    if (
-        spec.handler is None
-        or spec.flags & _NEEDS_FULL_PATH
-        or spec.find_keys is not None
-        or len(spec.keys) != 1
-    ):
-        return 0
+def _keys_from_first(spec: CommandSpec) -> Range | None:
+    """Where a request's keys are when they begin at its first argument and nothing but the dispatcher's
+    fast path is needed to run it; None otherwise.
+    """
+    if spec.handler is None or spec.flags & _NEEDS_FULL_PATH or spec.find_keys is not None or not spec.keys:
+        return None
     begin, find = spec.keys[0].begin, spec.keys[0].find
-    if isinstance(begin, Index) and begin.index == 1 and isinstance(find, Range) and find.last == 0:
-        return 1
-    return 0
+    if isinstance(begin, Index) and begin.index == 1 and isinstance(find, Range):
+        return find
+    return None
 
 
 class Table:
-    """All commands by upper-case name; frozen."""
+    """All commands by upper-case name; frozen.
 
-    def __init__(self, commands: dict[bytes, Command]) -> None:
+    In a cluster (`by_slot`) only requests of one key go fast, since several keys must be seen to share a slot.
+    """
+
+    def __init__(self, commands: dict[bytes, Command], by_slot: bool) -> None:
         self.commands = commands
+        self._by_slot = by_slot
         self.prepare()
 
     def prepare(self) -> None:
         """Makes the look-up tables; to be called again when commands were added."""
         commands = self.commands
-        self.fast_reads = _both_cases(c for c in commands.values() if c.fast_key and not c.is_write)
-        self.fast_all = _both_cases(c for c in commands.values() if c.fast_key)
+        fast = [c for c in commands.values() if (c.has_one_key if self._by_slot else c.has_first_key)]
+        self.fast_reads = _both_cases(c for c in fast if not c.is_write)
+        self.fast_all = _both_cases(fast)
         self._lookup = _both_cases(commands.values())
 
     def lookup(self, name: bytes) -> Command | None:
@@ -140,13 +145,13 @@ def _both_cases(commands: Iterable[Command]) -> dict[bytes, Command]:
     return table
 
 
-def freeze(declared: Iterable[CommandSpec], services: Mapping[type, object]) -> Table:
+def freeze(declared: Iterable[CommandSpec], services: Mapping[type, object], by_slot: bool) -> Table:
     """Builds the table. Raises LookupError when a command needs a service that was not handed in.
 
     The table itself is among the services.
     """
     commands: dict[bytes, Command] = {}
-    table = Table(commands)
+    table = Table(commands, by_slot)
     services = {**services, Table: table}
     subcommands: list[Command] = []
     for spec in declared:

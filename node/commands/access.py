@@ -89,8 +89,8 @@ def store(call: Call, target: bytes, value: Elements, kind: EventClass, event: b
 # Hashes, whose fields have times to live of their own
 
 
-def _without_expired(call: Call, name: bytes, slot: int, value: Value | None) -> Hash | None:
-    """The hash less the fields whose time is over, None when it had no other. Raises CommandError.
+def live_hash(call: Call, name: bytes, slot: int, value: Value | None) -> Hash | None:
+    """The hash `value` less the fields whose time is over, None when it had no other. Raises CommandError.
 
     They are removed, and replicas told so, on a primary. A replica keeps them until it is told; the methods
     that read a hash hide them when they get the time of `call.db.fields_ms(call.now_ms)`.
@@ -105,18 +105,18 @@ def _without_expired(call: Call, name: bytes, slot: int, value: Value | None) ->
 
 def read_own_hash(call: Call, own: bytes) -> Hash | None:
     """The hash at `own` for reading, None when there is none. Raises CommandError."""
-    return _without_expired(call, own, call.slot, call.db.read(own, call.slot, call.now_ms))
+    return live_hash(call, own, call.slot, call.db.read(own, call.slot, call.now_ms))
 
 
 def peek_own_hash(call: Call, own: bytes) -> Hash | None:
     """The hash at `own` for changing it. Raises CommandError."""
-    return _without_expired(call, own, call.slot, call.db.peek(own, call.slot, call.now_ms))
+    return live_hash(call, own, call.slot, call.db.peek(own, call.slot, call.now_ms))
 
 
 def read_hash_at(call: Call, name: bytes) -> Hash | None:
     """The hash at any key for reading. Raises CommandError."""
     slot = key_slot(name)
-    return _without_expired(call, name, slot, call.db.read(name, slot, call.now_ms))
+    return live_hash(call, name, slot, call.db.read(name, slot, call.now_ms))
 
 
 # Arguments that several types' commands have

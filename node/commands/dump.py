@@ -100,10 +100,10 @@ def restore(accesses: Accesses, call: Call, argv: list[bytes]) -> bytes:
             call.rewrite([b"DEL", name])
         return OK
     db.adopt(name, call.slot, value, deadline_ms or None)
+    call.changed(GENERIC, b"restore", name)
     if deadline_ms and not options.absttl:
         call.rewrite([b"RESTORE", name, b"%d" % deadline_ms, payload, *words, b"ABSTTL"])
     accesses.restore(call, name, options.idle_s, options.frequency)
-    call.changed(GENERIC, b"restore", name)
     return OK
 
 

@@ -26,6 +26,7 @@ from node.command.spec import (
 from node.commands.access import (
     check_repeats,
     drop_if_empty,
+    live_hash,
     peek_own_hash,
     random_count,
     read_own_hash,
@@ -68,10 +69,14 @@ def hset(call: Call, argv: list[bytes]) -> bytes:
     """Sets fields of a hash, and creates the hash when there is none; returns how many fields are new."""
     if len(argv) & 1:
         raise CommandError(b"ERR wrong number of arguments for 'hset' command")
-    name = argv[1]
-    added = peek_or_create(call, name).set_many(argv[2:], call.db.limits)
-    call.changes.log.append((HASH, b"hset", name, call.db.index))
-    return encode.integer(added)
+    name, db = argv[1], call.db
+    value = db.peek(name, call.slot, call.now_ms)
+    if type(value) is not Hash or db.field_deadlines.at:
+        value = peek_or_create(call, name)
+    call.changes.log.append((HASH, b"hset", name, db.index))
+    if len(argv) == 4:
+        return ONE if value.set(argv[2], argv[3], db.limits) else ZERO
+    return encode.integer(value.set_many(argv[2:], db.limits))
 
 
 @command(
@@ -193,8 +198,13 @@ def _store_sum(call: Call, name: bytes, value: Hash | None, field: bytes, total:
 )  # fmt: skip
 def hget(call: Call, argv: list[bytes]) -> bytes:
     """Returns the value of a field of a hash."""
-    value = read_own_hash(call, argv[1])
-    text = None if value is None else value.get(argv[2], call.now_ms)
+    db = call.db
+    value = db.read(argv[1], call.slot, call.now_ms)
+    if type(value) is not Hash or db.field_deadlines.at:
+        value = live_hash(call, argv[1], call.slot, value)
+        if value is None:
+            return call.reply.null
+    text = value.get(argv[2], call.now_ms)
     return call.reply.null if text is None else bulk(text)
 
 

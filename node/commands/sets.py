@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable
 
 from gossip.slots import key_slot
-from node.command.args import syntax_error
+from node.command.args import WRONG_TYPE, syntax_error
 from node.command.call import Call
 from node.command.keyspec import key
 from node.command.spec import (
@@ -34,6 +34,7 @@ from node.commands.access import (
     read_own,
 )
 from node.commands.scan import ScanOptions, cursor_argument
+from node.errors import CommandError
 from node.keyspace.changes import EventClass
 from node.resp import encode
 from node.resp.encode import EMPTY_ARRAY, ONE, ZERO, array, bulk, bulks
@@ -62,24 +63,24 @@ def set_reply(call: Call, members: Iterable[bytes]) -> bytes:
 )  # fmt: skip
 def sadd(call: Call, argv: list[bytes]) -> bytes:
     """Adds members to a set, and creates the set when there is none; returns how many are new."""
-    name = argv[1]
-    limits = call.db.limits
-    value = peek_own(call, name, Set)
-    if value is None:
+    name, db = argv[1], call.db
+    limits = db.limits
+    value = db.peek(name, call.slot, call.now_ms)
+    if type(value) is not Set:
+        if value is not None:
+            raise CommandError(WRONG_TYPE)
         value = Set.create(argv[2], len(argv) - 2, limits)
-        call.db.put(name, call.slot, value)
+        db.put(name, call.slot, value)
     if len(argv) == 3:
-        if not value.add(argv[2], limits):
-            return ZERO
-        added = 1
+        added = int(value.add(argv[2], limits))
     else:
         value.reserve(len(argv) - 2, limits)
         added = 0
         for member in argv[2:]:
             added += value.add(member, limits)
-        if not added:
-            return ZERO
-    call.changes.log.append((SET, b"sadd", name, call.db.index))
+    if not added:
+        return ZERO
+    call.changes.log.append((SET, b"sadd", name, db.index))
     return encode.integer(added)
 
 

@@ -384,7 +384,8 @@ class _Claims:
             self._told.append(told_position(self._name, self._group_name, self._group))
         if self._is_new and not self._has_claimed:
             self._told.insert(0, told_consumer(self._name, self._group_name, self._consumer_name))
-        self._call.rewrite(*self._told)
+        if self._told:
+            self._call.rewrite(*self._told)
 
 
 class _ClaimOptions:

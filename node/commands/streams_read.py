@@ -135,8 +135,11 @@ _GROUP_KEYS = [KeySpec(RO | ACCESS, Keyword(b"STREAMS", 4), Range(-1, 1, _STREAM
 def xread(blocking: Blocking, call: Call, argv: list[bytes]) -> bytes | Block:
     """Returns the entries of streams behind given ids; waits for one when there is none and BLOCK is said."""
     request = _parse(call, argv, grouped=False)
-    streams = [read_at(call, name, Stream) for name in request.names]
-    positions = [_position(stream, text) for stream, text in zip(streams, request.positions, strict=True)]
+    streams: list[Stream | None] = []
+    positions: list[StreamId] = []
+    for name, text in zip(request.names, request.positions, strict=True):
+        streams.append(read_at(call, name, Stream))
+        positions.append(_position(streams[-1], text))
     reply = _read(call, request, streams, positions)
     if reply is not None:
         return reply
@@ -263,7 +266,8 @@ def _read_group(call: Call, request: _Request, sources: Sequence[_Source]) -> by
         if source.position is None and has_news:
             told.append(told_position(source.name, request.group, source.group))
             record_silently(call, source.name)
-    call.rewrite(*told)
+    if told:
+        call.rewrite(*told)
     return _reply(call, found) if found else None
 
 

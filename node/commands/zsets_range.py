@@ -121,7 +121,7 @@ class _Range:
             elif word == b"LIMIT" and left >= 2:
                 self.offset, self.count = integer(next(rest)), integer(next(rest))
                 left -= 2
-            elif free and word == b"REV":
+            elif free and word == b"REV" and not self.reverse:
                 self.reverse = True
             elif free and word in (b"BYSCORE", b"BYLEX") and not self.by:
                 self.by = word

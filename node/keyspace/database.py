@@ -1,11 +1,10 @@
 """A database: keys and values by hash slot, and deadlines.
 
 Partitioning by slot makes counting, listing, scanning, sampling, migrating and snapshotting a slot cheap; a
-partition is an ordinary dict, made when its slot gets its first key, and a `SplitDict` once it has thousands
-of keys. Strings are stored as they are: `bytes`,
-or `int` when they are an integer in canonical form. A key whose deadline has passed is as good as gone for
-every method here: on a primary it is removed at once and reported, on a replica (whose primary decides) it
-only is not seen.
+partition is an ordinary dict, made when its slot gets its first key, and a `SplitDict` once it has more than
+`PARTITION_KEYS`. Strings are stored as they are: `bytes`, or `int` when they are an integer in canonical
+form. A key whose deadline has passed is as good as gone for every method here: on a primary it is removed at
+once and reported, on a replica (whose primary decides) it only is not seen.
 
 Fields of hashes have deadlines too, which are the hash's own affair. `field_deadlines` says of each such key
 when to look: not after the first of its fields is due, a little before perhaps where that field has gone.
@@ -22,14 +21,24 @@ from typing import Any
 from gossip.slots import SLOT_COUNT, key_slot
 from node.keyspace.changes import Changes
 from node.keyspace.expire import Deadlines
-from node.keyspace.partition import BUCKET_KEYS, SplitDict
 from node.values.hashes import Hash
 from node.values.limits import DEFAULT
+from node.values.split_dict import SplitDict, Table, random_key
 
 Value = Any
 """`bytes`, `int`, or an object of `node.values`."""
 
-Partition = dict[bytes, Value] | SplitDict
+Partition = Table[Value]
+
+PARTITION_KEYS = 1024
+"""Keys up to which a slot is one dict. Fewer would make SCAN cheaper, but a table costs every access some
+100 ns, and so only slots of more keys than that pay: those of a hash tag, or of a keyspace of many millions.
+"""
+BUCKET_KEYS = 682
+"""Keys of a bucket of such a table: what a dict of 1024 places holds before it grows."""
+
+_LONGEST_FIRST = 8
+_RANDOM_TRIES = 100
 
 
 class Policy:
@@ -44,11 +53,17 @@ class Policy:
 
 
 class Database:
-    """One numbered database. `slots[n]` is the partition of slot n, None while it never had a key."""
+    """One numbered database. `slots[n]` is the partition of slot n, None while it never had a key.
+
+    `_longest` is what no dict in `slots` is longer than, and `_split_slots` are the slots that have a table
+    in place of a dict: `random_key` needs them, and putting keys keeps them at no cost.
+    """
 
     __slots__ = (
         "_changes",
+        "_longest",
         "_policy",
+        "_split_slots",
         "accesses",
         "count",
         "deadlines",
@@ -74,6 +89,8 @@ class Database:
         self.expired_total = 0
         self._changes = changes
         self._policy = policy
+        self._longest = _LONGEST_FIRST
+        self._split_slots: set[int] = set()
 
     # Reading
 
@@ -131,8 +148,8 @@ class Database:
         partition[key] = value
         if len(partition) != before:
             self.count += 1
-            if before == BUCKET_KEYS:
-                self._split(slot)
+            if before == self._longest:
+                self._outgrown(slot)
         elif self.deadlines.at or self.field_deadlines.at:
             self.deadlines.discard(key)
             self.field_deadlines.discard(key)
@@ -154,13 +171,18 @@ class Database:
         partition[key] = value
         if len(partition) != before:
             self.count += 1
-            if before == BUCKET_KEYS:
-                self._split(slot)
+            if before == self._longest:
+                self._outgrown(slot)
 
-    def _split(self, slot: int) -> None:
+    def _outgrown(self, slot: int) -> None:
         partition = self.slots[slot]
-        if isinstance(partition, dict):
-            self.slots[slot] = SplitDict(partition)
+        if not isinstance(partition, dict):
+            return
+        if self._longest < PARTITION_KEYS:
+            self._longest = min(self._longest * 2, PARTITION_KEYS)
+        else:
+            self.slots[slot] = SplitDict(partition, BUCKET_KEYS)
+            self._split_slots.add(slot)
 
     def remove(self, key: bytes, slot: int) -> Value | None:
         """Removes a key with its deadline; returns its value, None when there was none."""
@@ -233,6 +255,8 @@ class Database:
         self.deadlines = Deadlines()
         self.field_deadlines = Deadlines()
         self.count = 0
+        self._longest = _LONGEST_FIRST
+        self._split_slots = set()
         if self.accesses:
             self.accesses = {}
 
@@ -251,6 +275,7 @@ class Database:
             for key in partition:
                 self.accesses.pop(key, None)
         self.slots[slot] = None
+        self._split_slots.discard(slot)
         self.count -= len(partition)
         return len(partition)
 
@@ -260,6 +285,8 @@ class Database:
         self.deadlines, other.deadlines = other.deadlines, self.deadlines
         self.field_deadlines, other.field_deadlines = other.field_deadlines, self.field_deadlines
         self.count, other.count = other.count, self.count
+        self._longest, other._longest = other._longest, self._longest
+        self._split_slots, other._split_slots = other._split_slots, self._split_slots
         self.accesses, other.accesses = other.accesses, self.accesses
 
     # Walking
@@ -282,12 +309,33 @@ class Database:
         """A key chosen evenly among all, None when there is none."""
         if not self.count:
             return None
-        target = rng.randrange(self.count)
-        for partition in self.slots:
-            if partition:
+        target = int(rng.random() * self.count)
+        for slot in self._split_slots:
+            partition = self.slots[slot]
+            assert partition is not None
+            if target < len(partition):
+                return random_key(partition, rng)
+            target -= len(partition)
+        return self._random_key_in_dicts(rng, target)
+
+    def _random_key_in_dicts(self, rng: random.Random, target: int) -> bytes:
+        """A key of the slots that are one dict; `target` is a random number below how many they have.
+
+        A slot and a place in it are tried, each place with the same chance and as many to each slot as the
+        longest has. With few keys that is hopeless, but then counting up to the target is quick.
+        """
+        slots, longest = self.slots, self._longest
+        for _ in range(_RANDOM_TRIES):
+            place = rng.random() * SLOT_COUNT
+            slot = int(place)
+            partition = slots[slot]
+            if type(partition) is dict:
+                nth = int((place - slot) * longest)
+                if nth < len(partition):
+                    return next(islice(partition, nth, None))
+        for partition in slots:
+            if type(partition) is dict:
                 if target < len(partition):
-                    if isinstance(partition, SplitDict):
-                        return partition.nth(target)
                     return next(islice(partition, target, None))
                 target -= len(partition)
         raise AssertionError("count says more keys than the slots hold")
@@ -321,6 +369,8 @@ class Database:
                 total += 1
             if isinstance(partition, SplitDict):
                 partition.check()
+            assert isinstance(partition, SplitDict) == (slot in self._split_slots)
+            assert not isinstance(partition, dict) or len(partition) <= self._longest <= PARTITION_KEYS
         assert total == self.count
         for key in self.deadlines.at:
             assert key in (self.slots[key_slot(key)] or ())

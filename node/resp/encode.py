@@ -55,7 +55,17 @@ def array(items: Sequence[bytes]) -> bytes:
 
 def bulks(values: Iterable[bytes]) -> bytes:
     """An array of bulk strings."""
+    values = list(values)
+    size = len(values[0]) if values else 0
+    if len(values) > 4 and _all_of_length(values, size):
+        head = b"\r\n$%d\r\n" % size
+        return b"*%d" % len(values) + head + head.join(values) + b"\r\n"
     return array([bulk(value) for value in values])
+
+
+def _all_of_length(values: list[bytes], size: int) -> bool:
+    """Whether all are of this length; then one join writes them, several times faster than one by one."""
+    return set(map(len, values)) == {size}
 
 
 def command(args: Sequence[bytes]) -> bytes:

@@ -1,14 +1,14 @@
 """HyperLogLogs: strings that estimate how many different elements were added to them.
 
 An element's hash chooses one of 16384 registers, and the register keeps the longest run of zero bits (the
-*rank*) that a hash had. The string is Redis's own: a header of 16 bytes ("HYLL", the encoding, three bytes not
-used, the last estimate), then the registers, either *dense*, of 6 bits each with the lowest bit first, or
+*rank*) that a hash had. The string is Redis's own: a header of 16 bytes ("HYLL", the encoding, three bytes
+not used, the last estimate), then the registers, either *dense*, of 6 bits each with the lowest bit first, or
 *sparse*, as runs of equal registers (`hyperloglog_sparse.py`). A sparse one becomes dense when it would grow
 too long, or when a rank is above 32, and never goes back.
 
 Two tricks make Python quick here. Read from its end, a dense string is base64 without the alphabet: three
-bytes are four registers; so the C code for base64 packs and unpacks. And the greater of all pairs of registers
-comes from arithmetic on integers of 16384 lanes.
+bytes are four registers; so the C code for base64 packs and unpacks. And the greater of all pairs of
+registers comes from arithmetic on integers of 16384 lanes.
 
 Source: the pages of the PF* commands, hyperloglog.c for the format and the hash (MurmurHash64A); the estimate
 is that of Otmar Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", arXiv:1702.01284.

@@ -8,13 +8,16 @@ Each number is stored less one. The form is not unique, and replicas and DUMP pa
 change does what Redis does: the run that holds the register is split, and then, from the run before it, up to
 five steps join neighbours of equal value where the two fit into one run.
 
+The search for a register skips blocks of runs of one byte by summing what they cover: 20 instead of 100
+microseconds for the longest strings.
+
 Source: hyperloglog.c of Redis 7.2, "The sparse representation".
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from node.values.strings import Data
 
@@ -30,18 +33,17 @@ _VALUE = 0x80
 _ZEROS_MAX = 64
 _VALUES_MAX = 4
 _JOIN_STEPS = 5
+_RANKS = bytes(range(RANK_MAX + 1))
+_SPLIT_BYTES = 4  # what a string has more while a run of zeros is split than when the rest of it is gone
 _NOT_ZERO = re.compile(rb"[^\0]")
+_EQUAL = re.compile(rb"\0+|([^\0])\1{0,3}")
 
 
-def _run(byte: int) -> bytes:
-    """The registers of a run of one byte."""
-    if byte & _VALUE:
-        return bytes(((byte >> 2 & 31) + 1,)) * ((byte & 3) + 1)
-    return bytes((byte & 63) + 1)
-
-
-_RUNS = [_run(byte) for byte in range(256)]
-_SPANS = [len(run) for run in _RUNS]  # what it says of bytes 0x40 to 0x7f is never asked
+_REPEATED = [bytes((value,)) for value in range(RANK_MAX + 1)]
+# How many registers a run of one byte has; what it says of bytes 0x40 to 0x7f is never asked.
+_SPANS = bytes((byte & 3 if byte & _VALUE else byte & 63) + 1 for byte in range(256))
+_SHORT_RUNS = re.compile(rb"[^\x40-\x7f]{32,128}")
+_BLOCKS_FROM_BYTES = 1200  # below, runs of two bytes are too many for blocks without them to be found
 
 
 class CorruptedError(Exception):
@@ -63,33 +65,36 @@ class Cursor(NamedTuple):
 START = Cursor(HEADER_BYTES, 0, 0)
 
 
-def runs(data: Data) -> list[tuple[int, int]]:
-    """(value, how many registers) of every run. Raises CorruptedError."""
+Run: TypeAlias = tuple[int, int, bool]
+"""A value, how many registers have it, and whether the run takes two bytes."""
+
+
+def runs(data: Data) -> list[Run]:
+    """All runs. Raises CorruptedError when there are more registers than there should be."""
     found = []
-    at = HEADER_BYTES
+    at, total = HEADER_BYTES, 0
     while at < len(data):
         byte = data[at]
         if byte & _KIND == _LONG_ZEROS:
-            found.append((0, _long_span(data, at)))
+            span = _long_span(data, at)
+            found.append((0, span, True))
             at += 2
         else:
-            found.append((_RUNS[byte][0], _SPANS[byte]))
+            span = _SPANS[byte]
+            found.append(((byte >> 2 & 31) + 1 if byte & _VALUE else 0, span, False))
             at += 1
+        total += span
+        if total > REGISTERS:
+            raise CorruptedError
     return found
 
 
 def registers(data: Data) -> bytes:
     """All registers, a byte each. Raises CorruptedError."""
-    parts = []
-    total = 0
-    for value, span in runs(data):
-        total += span
-        if total > REGISTERS:
-            raise CorruptedError
-        parts.append(bytes((value,)) * span)
-    if total != REGISTERS:
+    found = b"".join([_REPEATED[value] * span for value, span, _ in runs(data)])
+    if len(found) != REGISTERS:
         raise CorruptedError
-    return b"".join(parts)
+    return found
 
 
 def raise_register(
@@ -120,6 +125,16 @@ def raise_registers(buffer: bytearray, values: bytes, bytes_max: int) -> None:
 
     Raises TooLargeError or CorruptedError, and then leaves the buffer somewhere between.
     """
+    if values.translate(None, _RANKS):
+        raise TooLargeError
+    if buffer[HEADER_BYTES:] == EMPTY:
+        encoded = b"".join(
+            [_encoded(values[m.start()], m.end() - m.start()) for m in _EQUAL.finditer(values)]
+        )
+        # On the way there the string would never have been longer than that.
+        if HEADER_BYTES + len(encoded) + _SPLIT_BYTES <= bytes_max:
+            buffer[HEADER_BYTES:] = encoded
+            return
     cursor = START
     for match in _NOT_ZERO.finditer(values):
         index = match.start()
@@ -129,23 +144,32 @@ def raise_registers(buffer: bytearray, values: bytes, bytes_max: int) -> None:
 def _seek(buffer: bytearray, index: int, cursor: Cursor) -> tuple[int, int, int, int, Cursor]:
     """The run that holds a register: where, its first register, the run before, its length, and a cursor."""
     at, first, before = cursor
-    resume = START
+    before_first = 0
     size = len(buffer)
+    many = size >= _BLOCKS_FROM_BYTES
+    look = many  # for a block of short runs: after each long one, and after each block
     while at < size:
         byte = buffer[at]
-        width = 1
         if byte & _KIND == _LONG_ZEROS:
-            span = _long_span(buffer, at)
-            width = 2
+            following, width = first + _long_span(buffer, at), 2
+            look = many
+        elif look:
+            block = _SHORT_RUNS.match(buffer, at)
+            end = block.end() if block else at
+            beyond = first + sum(buffer[at:end].translate(_SPANS))
+            look = at < end and index >= beyond
+            if look:
+                at, first, before = end, beyond, end - 1
+                before_first = beyond - _SPANS[buffer[before]]
+            continue
         else:
-            span = _SPANS[byte]
-        following = first + span
+            following, width = first + _SPANS[byte], 1
         if index < following:
             if before < 0:
                 return _seek(buffer, index, START)
-            return at, first, before, span, resume
-        resume_first, before = first, at
-        resume = Cursor(at, resume_first, -1)
+            resume = Cursor(before, before_first, -1) if before else START
+            return at, first, before, following - first, resume
+        before, before_first = at, first
         at += width
         first = following
     raise CorruptedError

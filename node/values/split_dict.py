@@ -1,11 +1,11 @@
 """A table of very many keys: what the dict of a collection becomes when it has hundreds of them.
 
 One big dict cannot be entered in the middle, so neither walked in pieces (SCAN) nor sampled, and growing it
-stops everything else. So the keys are spread over dicts of at most `BUCKET_KEYS` by the low bits of their
-hash. A dict that is full is split in two by one more bit, and two that have become nearly empty are joined
-again; either takes some 10 microseconds, and the others stay. `_directory` has an entry for every value of
-the bits in use, so several entries share a dict that uses fewer of them (extendible hashing: Fagin,
-Nievergelt, Pippenger, Strong, 1979).
+stops everything else. So the keys are spread over dicts of a limited size, the table's `bucket_keys`, by the
+low bits of their hash. A dict that is full is split in two by one more bit, and two that have become nearly
+empty are joined again; either takes some 10 microseconds a hundred keys, and the others stay. `_directory`
+has an entry for every value of the bits in use, so several entries share a dict that uses fewer of them
+(extendible hashing: Fagin, Nievergelt, Pippenger, Strong, 1979).
 
 The class has those methods of dict that collections use; a `Table` is either, and the functions take both.
 
@@ -31,22 +31,22 @@ from typing import Generic, TypeAlias, TypeVar
 
 V = TypeVar("V")
 
-BUCKET_KEYS = 170  # what a dict of 256 places holds before it grows
-_JOIN_BELOW = BUCKET_KEYS // 4
-_JOINED_MAX = BUCKET_KEYS // 2
+BUCKET_KEYS = 170  # of collections; what a dict of 256 places holds before it grows
 _DEPTH_MAX = 24  # hashes that agree in more bits than this are left together
-_POSITION_MASK = (1 << 48) - 1
-_STEPS_PER_KEY = 10  # groups without keys are steps too
+POSITION_MASK = (1 << 48) - 1
+STEPS_PER_KEY = 10  # groups without keys are steps too
 
 
 class SplitDict(Generic[V]):
     """Keys to values that are never None, in buckets by hash."""
 
-    __slots__ = ("_count", "_depths", "_directory", "_mask")
+    __slots__ = ("_bucket_keys", "_count", "_depths", "_directory", "_join_below", "_mask")
 
-    def __init__(self, items: dict[bytes, V]) -> None:
-        """Takes `items` over."""
-        depth = (len(items) // BUCKET_KEYS).bit_length()
+    def __init__(self, items: dict[bytes, V], bucket_keys: int = BUCKET_KEYS) -> None:
+        """Takes `items` over. Buckets have up to `bucket_keys` keys."""
+        depth = (len(items) // bucket_keys).bit_length()
+        self._bucket_keys = bucket_keys
+        self._join_below = bucket_keys // 4
         self._count = len(items)
         self._mask = mask = (1 << depth) - 1
         self._directory: list[dict[bytes, V]] = [items] if not depth else [{} for _ in range(mask + 1)]
@@ -56,7 +56,7 @@ class SplitDict(Generic[V]):
             for key, value in items.items():
                 directory[hash(key) & mask][key] = value
             for index in range(mask + 1):
-                if len(self._directory[index]) > BUCKET_KEYS:
+                if len(self._directory[index]) > bucket_keys:
                     self._split(index)
 
     def __len__(self) -> int:
@@ -90,7 +90,7 @@ class SplitDict(Generic[V]):
         bucket[key] = value
         if len(bucket) != before:
             self._count += 1
-            if before >= BUCKET_KEYS:
+            if before >= self._bucket_keys:
                 self._split(index)
 
     def pop(self, key: bytes, default: V | None = None) -> V | None:
@@ -100,13 +100,13 @@ class SplitDict(Generic[V]):
         if value is None:
             return default
         self._count -= 1
-        if len(bucket) < _JOIN_BELOW:
+        if len(bucket) < self._join_below:
             self._join(index)
         return value
 
     def copy(self) -> SplitDict[V]:
         """A table of its own with the same items."""
-        other: SplitDict[V] = SplitDict({})
+        other: SplitDict[V] = SplitDict({}, self._bucket_keys)
         other._count = self._count
         other._mask = self._mask
         other._depths = self._depths.copy()
@@ -139,7 +139,7 @@ class SplitDict(Generic[V]):
             place = rng.random() * size
             index = int(place)
             bucket = directory[index]
-            nth = int((place - index) * (BUCKET_KEYS << bits - depths[index]))
+            nth = int((place - index) * (self._bucket_keys << bits - depths[index]))
             if nth < len(bucket):
                 return next(islice(bucket, nth, None))
 
@@ -168,16 +168,17 @@ class SplitDict(Generic[V]):
             self._directory[entry] = high if entry & bit else low
             self._depths[entry] = depth + 1
         for half, first in ((low, index & bit - 1), (high, index & bit - 1 | bit)):
-            if len(half) > BUCKET_KEYS:  # nearly all in one half, or there were very many
+            if len(half) > self._bucket_keys:  # nearly all in one half, or there were very many
                 self._split(first)
 
     def _join(self, index: int) -> None:
         """Joins the bucket with the one that differs in its last bit, while both together have few keys."""
         directory, depths = self._directory, self._depths
+        joined_max = self._bucket_keys // 2
         while depth := depths[index]:
             bit = 1 << depth - 1
             mine, other = directory[index], directory[index ^ bit]
-            if depths[index ^ bit] != depth or len(mine) + len(other) > _JOINED_MAX:
+            if depths[index ^ bit] != depth or len(mine) + len(other) > joined_max:
                 return
             joined = {**mine, **other}
             for entry in range(index & bit - 1, len(directory), bit):
@@ -235,18 +236,18 @@ def sample_keys(table: Table[V], rng: Random, count: int) -> list[bytes]:
 def scan(table: Table[V], cursor: int, count: int) -> tuple[int, list[bytes]]:
     """The next keys, about `count`, and the cursor to go on with, 0 at the end. Any integer is a cursor.
 
-    O(count + BUCKET_KEYS).
+    O(count + keys of a bucket).
     """
-    position = cursor & _POSITION_MASK
+    position = cursor & POSITION_MASK
     found: list[bytes] = []
-    for _ in range(count * _STEPS_PER_KEY):
-        position = _scan_step(table, position, count, found)
+    for _ in range(count * STEPS_PER_KEY):
+        position = scan_step(table, position, count, found)
         if not position or len(found) >= count:
             break
     return position, found
 
 
-def _scan_step(table: Table[V], position: int, count: int, found: list[bytes]) -> int:
+def scan_step(table: Table[V], position: int, count: int, found: list[bytes]) -> int:
     """Adds the group of keys at `position` to `found`; returns the position behind it, 0 at the end."""
     bucket, depth = (table, 0) if isinstance(table, dict) else table.bucket(position)
     wanted = depth + max(0, (len(bucket) // count).bit_length() - 1)

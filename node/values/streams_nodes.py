@@ -220,6 +220,7 @@ class Node:
             return
         sealed = type(self._entries) is bytes
         if sealed:
+            position -= self._first  # what opening drops
             self._open()
         del self._ids[position]
         del self._entries[position]  # type: ignore[union-attr]  # opened above

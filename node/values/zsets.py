@@ -7,7 +7,8 @@ and a `SortedList` of (score, member) everything that has to do with order, in O
 
 Ranges are spans of ranks, `(start, stop)` with `stop` excluded: `rank_span`, `score_span` and `lex_span` find
 one, `narrow` applies LIMIT, `slice` and `remove_slice` take what is in it, and its width is what ZCOUNT asks
-for. Scores are never NaN; -0.0 equals 0.0 and is kept as it came.
+for. Scores are never NaN; -0.0 equals 0.0 and is kept as it came by a table, while the packed form, like
+Redis's listpack, makes it 0.0.
 
 Source: the pages of the sorted set commands; t_zset.c of Redis 7.2 for when encodings change.
 """
@@ -113,7 +114,7 @@ class Zset:
         else:
             ordered = sorted((score, member) for member, score in scores.items())
             new._members = packed.pack([member for _, member in ordered])
-            new._scores = array("d", [score for score, _ in ordered])
+            new._scores = array("d", [score + 0.0 for score, _ in ordered])
         return new
 
     # Reading
@@ -330,7 +331,7 @@ class Zset:
         else:
             at = self._offset(rank)
             self._members = b"%b%b\xff%b" % (text[:at], escaped, text[at:])
-        scores.insert(rank, score)
+        scores.insert(rank, score + 0.0)
 
     def _remove_packed(self, start: int, stop: int) -> None:
         self._members = self._members[: self._offset(start)] + self._members[self._offset(stop) :]

@@ -216,3 +216,13 @@ def test_a_request_the_primary_ignored_is_repeated(town: Town) -> None:
     assert not primary.effects(PauseWrites)
     town.until(lambda: replica.me.is_primary, 4_000)
     assert len(replica.sent(ManualFailoverStart)) >= 2
+
+
+def test_who_follows_tells_everybody_at_once(town: Town) -> None:
+    """The new primary knows of its replica within a journey, so that a manual fail-over back works right away."""
+    a, b, _c, replica = town.cluster(3, 1)[:4]
+    replica.core.failover(FailoverMode.NORMAL)
+    town.until(lambda: a.me.is_replica, 5_000)
+    town.run(10)
+    assert replica.sees(a).primary is replica.me
+    assert b.sees(a).primary is b.sees(replica)

@@ -108,6 +108,61 @@ SCRIPTS = {
         SET k v PXAT 1
         SCAN 0 COUNT 1000
         """,
+    "hashes": """
+        HSET h a 1 b 2
+        HMSET h c 3
+        HSETNX h a 9
+        HSETNX h d 9
+        HINCRBY h a 5
+        HINCRBY h a x
+        HINCRBYFLOAT h a 0.5
+        HINCRBYFLOAT h new 3.0e1
+        HINCRBYFLOAT h a x
+        HDEL h none
+        HDEL h a none
+        HDEL h b c d new
+        HDEL h a
+        HGETALL h
+        """,
+    "sets": """
+        SADD s 1 2 3
+        SADD s 1
+        SREM s 9
+        SREM s 1 9
+        SMOVE s t 2
+        SMOVE s t 9
+        SMOVE s s 3
+        SMOVE s t 3
+        SPOP none
+        SPOP s 5
+        SPOP t 0
+        SPOP t 2
+        SADD s only
+        SPOP s
+        SADD s 1 2 3
+        SPOP s 99
+        SADD s only
+        SPOP s 1
+        SADD a 1 2
+        SADD b 2 3
+        SUNIONSTORE d a b
+        SINTERSTORE d a b
+        SDIFFSTORE d a a
+        SDIFFSTORE d a a
+        SINTERSTORE a a missing
+        SPOP b x
+        """,
+    "sort": """
+        RPUSH l 3 1 2
+        SORT l
+        SORT_RO l
+        SORT l STORE d
+        SORT l LIMIT 0 1 DESC STORE d
+        SORT missing STORE d
+        SORT missing STORE d
+        RPUSH l x
+        SORT l STORE d
+        """,
     "restore": """
         SET k hello
         RESTORE r 0 {hello}

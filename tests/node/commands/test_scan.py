@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from gossip.slots import key_slot
 from node.keyspace.changes import Changes
-from node.keyspace.database import Database, Policy
-from node.keyspace.partition import BUCKET_KEYS
+from node.keyspace.database import BUCKET_KEYS, PARTITION_KEYS, Database, Policy
 from node.keyspace.scan import scan
 
 
@@ -33,11 +32,11 @@ def walk(database: Database, count: int) -> list[list[bytes]]:
             return pages
 
 
-TAGGED = [b"{tag}%d" % number for number in range(5 * BUCKET_KEYS)]
+TAGGED = [b"{tag}%d" % number for number in range(5 * PARTITION_KEYS)]
 SPREAD = [b"key:%d" % number for number in range(3000)]
 
 
-@pytest.mark.parametrize("names", [[], SPREAD[:1], SPREAD[:10], SPREAD, TAGGED[: BUCKET_KEYS - 1], TAGGED])
+@pytest.mark.parametrize("names", [[], SPREAD[:1], SPREAD[:10], SPREAD, TAGGED[: PARTITION_KEYS - 1], TAGGED])
 @pytest.mark.parametrize("count", [1, 10, 1000, 10**9])
 def test_a_whole_scan_returns_each_key_once(database, names, count):
     fill(database, names)

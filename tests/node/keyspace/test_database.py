@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from gossip.slots import key_slot
 from node.keyspace.changes import Changes, EventClass
-from node.keyspace.database import Database, Policy
-from node.keyspace.partition import BUCKET_KEYS, SplitDict
+from node.keyspace.database import PARTITION_KEYS, Database, Policy
+from node.values.split_dict import SplitDict
 
 SLOT = key_slot(b"tag")
-TAGGED = [b"{tag}%d" % number for number in range(4 * BUCKET_KEYS)]
+TAGGED = [b"{tag}%d" % number for number in range(4 * PARTITION_KEYS)]
 
 
 @pytest.fixture
@@ -140,8 +140,29 @@ def test_random_keys_of_a_split_slot(database):
     assert drawn <= set(TAGGED)
 
 
+def test_random_keys_are_chosen_evenly_whatever_the_size_of_their_slot(database, changes, policy):
+    """Slots of one key, of a few and of thousands: none of them is drawn more often than its keys deserve."""
+    few = [b"{%d}%d" % (tag, number) for tag in range(500) for number in range(tag % 20)]
+    put(database, *few, *TAGGED)
+    other = Database(1, changes, policy)
+    database.swap_contents(other)
+    database.check()
+    other.check()
+    rng = random.Random(7)
+    draws = 10_000
+    drawn = Counter(other.random_key(rng) for _ in range(draws))
+    for names in (TAGGED, [name for name in few if name.endswith(b"}0")], few):
+        expected = draws * len(names) / other.count
+        assert abs(sum(drawn[name] for name in names) - expected) < 5 * expected**0.5
+    other.clear_slot(SLOT)
+    other.check()
+    assert other.random_key(rng) in few
+    put(database, b"alone")
+    assert database.random_key(rng) == b"alone"
+
+
 def test_a_slot_of_thousands_of_keys_is_split_and_behaves_as_before(database):
-    put(database, *TAGGED[:BUCKET_KEYS])
+    put(database, *TAGGED[:PARTITION_KEYS])
     assert isinstance(database.slots[SLOT], dict)
     put(database, *TAGGED)
     partition = database.slots[SLOT]
@@ -151,9 +172,6 @@ def test_a_slot_of_thousands_of_keys_is_split_and_behaves_as_before(database):
     assert dict(partition.items()) == dict.fromkeys(TAGGED, b"v")
     assert TAGGED[0] in partition
     assert b"{tag}x" not in partition
-    assert partition.nth(0) == next(iter(partition))
-    with pytest.raises(IndexError):
-        partition.nth(len(TAGGED))
     database.check()
     for name in TAGGED:
         assert database.remove(name, SLOT) == b"v"
