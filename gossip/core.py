@@ -477,6 +477,7 @@ class Core:
         me.port, me.plain_port = settings.client_port, settings.client_plain_port
         me.bus_port = settings.peer_bus_port
         me.hostname, me.human_nodename = settings.announce_hostname, settings.announce_human_nodename
+        me.client_ipv4, me.client_ipv6 = settings.announce_client_ipv4, settings.announce_client_ipv6
         me.no_failover = settings.replica_no_failover
 
     # reading

@@ -62,8 +62,11 @@ class Hearsay:
             return
         ctx = self._ctx
         names = (said.hostname or "", said.human_nodename or "", said.availability_zone or "")
-        if names != (sender.hostname, sender.human_nodename, sender.availability_zone):
+        addresses = (said.client_ipv4 or "", said.client_ipv6 or "")
+        known = (sender.hostname, sender.human_nodename, sender.availability_zone)
+        if names != known or addresses != (sender.client_ipv4, sender.client_ipv6):
             sender.hostname, sender.human_nodename, sender.availability_zone = names
+            sender.client_ipv4, sender.client_ipv6 = addresses
             ctx.save()
             ctx.routes_changed = True
         if said.shard_id is not None:

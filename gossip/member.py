@@ -51,7 +51,8 @@ class Member:
     """A node of the cluster as seen from here (`myself` for the one we are).
 
     `port` is the port clients are sent to and `plain_port` the secondary one of the header (0: none). While
-    `handshake` holds, `node_id` is a random stand-in for the name the peer has not told us yet.
+    `handshake` holds, `node_id` is a random stand-in for the name the peer has not told us yet. `client_ipv4`
+    and `client_ipv6` are what clients are told in place of `ip` ("" where nothing else is announced).
     """
 
     node_id: NodeId
@@ -63,6 +64,8 @@ class Member:
     human_nodename: str = ""
     shard_id: str = ""
     availability_zone: str = ""
+    client_ipv4: str = ""
+    client_ipv6: str = ""
     created_ms: int = 0
 
     myself: bool = False

@@ -80,6 +80,8 @@ class NodeRecord:
     human_nodename: str = ""
     plain_port: int = 0
     availability_zone: str = ""
+    client_ipv4: str = ""
+    client_ipv6: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,10 @@ def _aux_fields(record: NodeRecord) -> Iterable[tuple[str, str | int]]:
     """In the order of Redis, which leaves out empty texts but not a port of 0."""
     if record.availability_zone:
         yield "availability-zone", record.availability_zone
+    if record.client_ipv6:
+        yield "client-ipv6", record.client_ipv6
+    if record.client_ipv4:
+        yield "client-ipv4", record.client_ipv4
     yield "tls-port", record.plain_port
     if record.human_nodename:
         yield "nodename", record.human_nodename
@@ -216,6 +222,8 @@ def parse_node_line(line: str, number: int = 0) -> NodeRecord:
         human_nodename=aux.get("nodename", ""),
         plain_port=_parse_number(number, "port", aux.get("tls-port", aux.get("tcp-port", "0")), 65535),
         availability_zone=aux.get("availability-zone", ""),
+        client_ipv4=aux.get("client-ipv4", ""),
+        client_ipv6=aux.get("client-ipv6", ""),
     )
 
 
@@ -363,6 +371,8 @@ def record_of(state: ClusterState, member: Member) -> NodeRecord:
         human_nodename=member.human_nodename,
         plain_port=member.plain_port,
         availability_zone=member.availability_zone,
+        client_ipv4=member.client_ipv4,
+        client_ipv6=member.client_ipv6,
     )
 
 
@@ -408,6 +418,8 @@ def _member_of(record: NodeRecord, now_ms: int) -> Member:
         human_nodename=record.human_nodename,
         shard_id=record.shard_id,
         availability_zone=record.availability_zone,
+        client_ipv4=record.client_ipv4,
+        client_ipv6=record.client_ipv6,
         created_ms=now_ms,
         is_primary=bool(record.flags & NodeFlag.PRIMARY),
         is_replica=bool(record.flags & NodeFlag.REPLICA),

@@ -34,6 +34,8 @@ class Settings:
     announce_bus_port: int = 0
     announce_hostname: str = ""
     announce_human_nodename: str = ""
+    announce_client_ipv4: str = ""
+    announce_client_ipv6: str = ""
 
     forget_ttl_ms: int = 60_000
     refusals_are_evidence: bool = True

@@ -171,6 +171,8 @@ class Speaker:
         return Extensions(
             hostname=hostname,
             human_nodename=ctx.settings.announce_human_nodename or None,
+            client_ipv4=ctx.settings.announce_client_ipv4 or None,
+            client_ipv6=ctx.settings.announce_client_ipv6 or None,
             shard_id=ctx.me.shard_id,
             forgotten=tuple(
                 ForgottenNode(node_id, max((until_ms - ctx.now_ms) // 1000, 1))

@@ -27,9 +27,9 @@ from node.resp.encode import error
 
 BLOCKED_KIND = b"keys"
 
-Attempt = Callable[[Call], bytes | None]
-"""Tries again; the reply, or None when there is still nothing. May raise CommandError, which ends the
-wait.
+Attempt = Callable[[Call, bytes], bytes | None]
+"""Tries again, since the key has changed; the reply, or None when there is still nothing. To take from another
+key would be to overtake those who wait for that. May raise CommandError, which ends the wait.
 """
 
 Watcher = Callable[[list[Change]], None]
@@ -153,21 +153,21 @@ class Blocking:
                 del self._ready[key]
                 for takes, queue in list(self._queues.get(key, {}).items()):
                     if takes:
-                        self._serve_takers(queue)
+                        self._serve_takers(queue, key[1])
                     else:
-                        self._serve_readers(queue)
+                        self._serve_readers(queue, key[1])
         finally:
             self._serving = False
 
-    def _serve_takers(self, queue: Queue) -> None:
-        while queue and self._serve_one(next(iter(queue))):
+    def _serve_takers(self, queue: Queue, key: bytes) -> None:
+        while queue and self._serve_one(next(iter(queue)), key):
             pass
 
-    def _serve_readers(self, queue: Queue) -> None:
+    def _serve_readers(self, queue: Queue, key: bytes) -> None:
         for waiter in list(queue):
-            self._serve_one(waiter)
+            self._serve_one(waiter, key)
 
-    def _serve_one(self, waiter: Waiter) -> bool:
+    def _serve_one(self, waiter: Waiter, key: bytes) -> bool:
         """Whether the waiter waits no more."""
         session = waiter.session
         if session.blocked is not waiter.block:  # its command is still being finished
@@ -175,7 +175,7 @@ class Blocking:
         call = session.call
         call.now_ms = self._clock.now_ms
         try:
-            reply = waiter.attempt(call)
+            reply = waiter.attempt(call, key)
         except CommandError as refused:
             reply = error(refused.text)
         if call.changes.log or reply is not None:  # keys may have expired when they were looked at

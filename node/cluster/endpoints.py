@@ -1,14 +1,18 @@
 """How a client is told to find other nodes: by address, by host name, or on the host it used already.
 
-cluster-preferred-endpoint-type decides, one word for all clients. That is not enough where nodes are reached
-by two ways: in a container network by their addresses there, from outside by published ports under another
-name. So clients of the networks in cluster-inside-networks are told addresses, whatever others are told.
+cluster-preferred-endpoint-type decides, one word for all clients. Where an address is told, it is the one the
+node announces for clients of that IP version (cluster-announce-client-ipv4, -ipv6), else the one the nodes
+themselves use. That is not enough where nodes are reached by two ways: in a container network by their
+addresses there, from outside by published ports under another name. So clients of the networks in
+cluster-inside-networks are told the addresses the nodes themselves use, whatever others are told.
 
-Source: redis.conf on cluster-preferred-endpoint-type; the second directive is our own.
+Source: redis.conf on cluster-preferred-endpoint-type, valkey.conf on cluster-announce-client-ipv4; the last
+directive is our own.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from gossip.member import Member
@@ -19,18 +23,35 @@ from node.config.table import CLUSTER_INSIDE_NETWORKS, CLUSTER_PREFERRED_ENDPOIN
 BY_ADDRESS = "ip"
 
 
-def endpoint_kind(config: Config, client_address: bytes) -> str:
-    """`ip`, `hostname` or `unknown-endpoint`, for a client at `host:port` (`[v6]:port`)."""
-    kind = config[CLUSTER_PREFERRED_ENDPOINT_TYPE]
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom we tell: `kind` is `ip`, `hostname` or `unknown-endpoint`; `inside` are clients in the nodes' own
+    network, and `over_ipv6` those that came by IPv6.
+    """
+
+    kind: str
+    inside: bool = False
+    over_ipv6: bool = False
+
+    def host(self, member: Member) -> str | None:
+        """The host; "?" for a host name that is not known, None for the host that the client used already."""
+        if self.kind == "hostname":
+            return member.hostname or "?"
+        return self.ip(member) if self.kind == BY_ADDRESS else None
+
+    def ip(self, member: Member) -> str:
+        """The address."""
+        if self.inside:
+            return member.ip
+        return (member.client_ipv6 if self.over_ipv6 else member.client_ipv4) or member.ip
+
+
+def audience(config: Config, client_address: bytes) -> Audience:
+    """What a client at `host:port` (`[v6]:port`) is told by."""
     networks = config[CLUSTER_INSIDE_NETWORKS]
-    return BY_ADDRESS if networks and _is_in(networks, client_address) else kind
-
-
-def endpoint_host(member: Member, kind: str) -> str | None:
-    """The host; "?" for a host name that is not known, None for the host that the client used already."""
-    if kind == "hostname":
-        return member.hostname or "?"
-    return member.ip if kind == BY_ADDRESS else None
+    if networks and _is_in(networks, client_address):
+        return Audience(BY_ADDRESS, inside=True)
+    return Audience(config[CLUSTER_PREFERRED_ENDPOINT_TYPE], over_ipv6=client_address.startswith(b"["))
 
 
 def _is_in(networks: tuple[Network, ...], client_address: bytes) -> bool:

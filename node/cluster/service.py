@@ -41,7 +41,7 @@ from gossip.slots import SlotSet
 from gossip.state import ClusterState
 from node.clock import SteadyClock
 from node.cluster.bus import Bus
-from node.cluster.endpoints import endpoint_host, endpoint_kind
+from node.cluster.endpoints import audience
 from node.cluster.nodes_file import NodesFile, NodesFileError
 from node.cluster.routing import KeyExists, Router
 from node.cluster.settings import FOLLOWED, core_settings
@@ -243,4 +243,4 @@ class Cluster:
 
     def endpoint(self, session: Session, member: Member) -> str:
         """The host of a redirect; empty for the host that the client used already."""
-        return endpoint_host(member, endpoint_kind(self._config, session.address)) or ""
+        return audience(self._config, session.address).host(member) or ""

@@ -24,6 +24,8 @@ FOLLOWED = (
     directives.CLUSTER_ANNOUNCE_BUS_PORT,
     directives.CLUSTER_ANNOUNCE_HOSTNAME,
     directives.CLUSTER_ANNOUNCE_HUMAN_NODENAME,
+    directives.CLUSTER_ANNOUNCE_CLIENT_IPV4,
+    directives.CLUSTER_ANNOUNCE_CLIENT_IPV6,
 )
 """What changes the core's settings when it changes."""
 
@@ -51,5 +53,7 @@ def core_settings(config: Config) -> Settings:
         announce_bus_port=config[directives.CLUSTER_ANNOUNCE_BUS_PORT],
         announce_hostname=config[directives.CLUSTER_ANNOUNCE_HOSTNAME] or "",
         announce_human_nodename=config[directives.CLUSTER_ANNOUNCE_HUMAN_NODENAME] or "",
+        announce_client_ipv4=config[directives.CLUSTER_ANNOUNCE_CLIENT_IPV4],
+        announce_client_ipv6=config[directives.CLUSTER_ANNOUNCE_CLIENT_IPV6],
         forget_ttl_ms=config[directives.CLUSTER_BLACKLIST_TTL] * 1000,
     )

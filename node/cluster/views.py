@@ -7,13 +7,13 @@ cluster-links.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gossip.member import Member
 from gossip.messages import MessageType
 from gossip.nodes_conf import node_line, record_of
 from gossip.slots import SLOT_COUNT
-from node.cluster.endpoints import endpoint_host
+from node.cluster.endpoints import Audience
 from node.cluster.service import Cluster
 
 _MESSAGE_NAMES = {
@@ -41,14 +41,14 @@ class Endpoint:
     metadata: list[tuple[str, str]]
 
 
-def endpoint(member: Member, kind: str) -> Endpoint:
-    """`kind` as endpoint_kind has it."""
+def endpoint(member: Member, told: Audience) -> Endpoint:
+    """How clients of an audience find a member."""
     metadata: list[tuple[str, str]] = []
-    if kind != "ip":
-        metadata.append(("ip", member.ip))
-    if kind != "hostname" and member.hostname:
+    if told.kind != "ip":
+        metadata.append(("ip", told.ip(member)))
+    if told.kind != "hostname" and member.hostname:
         metadata.append(("hostname", member.hostname))
-    return Endpoint(endpoint_host(member, kind), member.port, member.node_id, metadata)
+    return Endpoint(told.host(member), member.port, member.node_id, metadata)
 
 
 def slot_ranges(cluster: Cluster) -> Iterable[tuple[int, int, list[Member]]]:
@@ -60,10 +60,10 @@ def slot_ranges(cluster: Cluster) -> Iterable[tuple[int, int, list[Member]]]:
     return sorted(found, key=lambda entry: entry[0])
 
 
-def node_lines(cluster: Cluster, members: Iterable[Member]) -> list[str]:
+def node_lines(cluster: Cluster, members: Iterable[Member], told: Audience) -> list[str]:
     """Lines of CLUSTER NODES."""
     state = cluster.core.state
-    return [node_line(record_of(state, member)) for member in members]
+    return [node_line(replace(record_of(state, member), ip=told.ip(member))) for member in members]
 
 
 def shards(cluster: Cluster) -> list[list[Member]]:

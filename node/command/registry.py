@@ -82,6 +82,7 @@ def _is_movable(spec: KeySpec) -> bool:
     )
 
 
+_MAY_CHANGE = Flag.WRITE | Flag.MAY_REPLICATE
 _NEEDS_FULL_PATH = (
     Flag.BLOCKING | Flag.ADMIN | Flag.NO_AUTH | Flag.PUBSUB | Flag.ASKING | Flag.NO_MULTI | Flag.NOSCRIPT
 )
@@ -114,7 +115,7 @@ class Table:
         """Makes the look-up tables; to be called again when commands were added."""
         commands = self.commands
         fast = [c for c in commands.values() if (c.has_one_key if self._by_slot else c.has_first_key)]
-        self.fast_reads = _both_cases(c for c in fast if not c.is_write)
+        self.fast_reads = _both_cases(c for c in fast if not c.flags & _MAY_CHANGE)
         self.fast_all = _both_cases(fast)
         self._lookup = _both_cases(commands.values())
 

@@ -7,6 +7,7 @@ of the command; the functions for it are the quicker ones.
 
 from __future__ import annotations
 
+import sys
 from typing import Protocol, TypeVar
 
 from gossip.slots import key_slot
@@ -89,34 +90,44 @@ def store(call: Call, target: bytes, value: Elements, kind: EventClass, event: b
 # Hashes, whose fields have times to live of their own
 
 
-def live_hash(call: Call, name: bytes, slot: int, value: Value | None) -> Hash | None:
+_EXPIRED_BY_READING_MAX = 1000
+"""What a command that reads spends on expired fields; the rest is hidden from it, and left to the cron."""
+
+
+def live_hash(
+    call: Call, name: bytes, slot: int, value: Value | None, limit: int = _EXPIRED_BY_READING_MAX
+) -> Hash | None:
     """The hash `value` less the fields whose time is over, None when it had no other. Raises CommandError.
 
-    They are removed, and replicas told so, on a primary. A replica keeps them until it is told; the methods
-    that read a hash hide them when they get the time of `call.db.fields_ms(call.now_ms)`.
+    On a primary up to `limit` of them are removed, and replicas told so. A replica keeps them until it is
+    told. The methods that read a hash hide what is left of them when they get the time.
     """
     if value is None or type(value) is Hash:
         due = call.db.field_deadlines.at
         if due and name in due and due[name] <= call.now_ms:
-            return None if call.db.expire_fields(name, slot, call.now_ms) else value
+            return None if call.db.expire_fields(name, slot, call.now_ms, limit) else value
         return value
     raise CommandError(WRONG_TYPE)
 
 
 def read_own_hash(call: Call, own: bytes) -> Hash | None:
-    """The hash at `own` for reading, None when there is none. Raises CommandError."""
+    """The hash at `own` for reading, with `call.now_ms`; None when there is none. Raises CommandError."""
     return live_hash(call, own, call.slot, call.db.read(own, call.slot, call.now_ms))
 
 
 def peek_own_hash(call: Call, own: bytes) -> Hash | None:
-    """The hash at `own` for changing it. Raises CommandError."""
-    return live_hash(call, own, call.slot, call.db.peek(own, call.slot, call.now_ms))
+    """The hash at `own` for changing it: nothing is left of what has expired. Raises CommandError."""
+    return live_hash(call, own, call.slot, call.db.peek(own, call.slot, call.now_ms), sys.maxsize)
 
 
 def read_hash_at(call: Call, name: bytes) -> Hash | None:
-    """The hash at any key for reading. Raises CommandError."""
+    """The hash at any key for a command that may store what it reads, which replicas have to read too.
+
+    On a primary nothing is left of what has expired; replicas hide it when the hash is read with
+    `call.db.fields_ms(call.now_ms)`. Raises CommandError.
+    """
     slot = key_slot(name)
-    return live_hash(call, name, slot, call.db.read(name, slot, call.now_ms))
+    return live_hash(call, name, slot, call.db.read(name, slot, call.now_ms), sys.maxsize)
 
 
 # Arguments that several types' commands have

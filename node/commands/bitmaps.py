@@ -161,6 +161,6 @@ def bitop(call: Call, argv: list[bytes]) -> bytes:
     if result:
         call.db.put(target, call.slot, strings.encoded(result))
         call.changed(STRING, b"set", target)
-    elif call.remove(target) is not None:
+    elif call.peek(target) is not None and call.remove(target) is not None:
         call.changed(GENERIC, b"del", target)
     return encode.integer(len(result))

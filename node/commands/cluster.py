@@ -10,7 +10,7 @@ from gossip.member import Member
 from gossip.slots import key_slot
 from node.cluster import views
 from node.cluster.access import ClusterAccess
-from node.cluster.endpoints import endpoint_kind
+from node.cluster.endpoints import Audience, audience
 from node.command.args import integer
 from node.command.call import Call
 from node.command.help import help_reply
@@ -83,8 +83,12 @@ def _lines(lines: list[str]) -> bytes:
 def nodes(access: ClusterAccess, call: Call, _argv: list[bytes]) -> bytes:
     """Returns the cluster configuration for a node."""
     cluster = access.cluster
-    lines = views.node_lines(cluster, cluster.core.state.members.values())
+    lines = views.node_lines(cluster, cluster.core.state.members.values(), _audience(access, call))
     return call.reply.verbatim("".join(f"{line}\n" for line in lines).encode())
+
+
+def _audience(access: ClusterAccess, call: Call) -> Audience:
+    return audience(access.config, call.session.address)
 
 
 @command(
@@ -113,10 +117,10 @@ def myshardid(access: ClusterAccess, _call: Call, _argv: list[bytes]) -> bytes:
 def slots(access: ClusterAccess, call: Call, _argv: list[bytes]) -> bytes:
     """Returns the mapping of cluster slots to nodes."""
     cluster = access.cluster
-    kind = endpoint_kind(access.config, call.session.address)
+    told = _audience(access, call)
     entries = []
     for first, last, members in views.slot_ranges(cluster):
-        serving = [_endpoint(call, views.endpoint(member, kind)) for member in members]
+        serving = [_endpoint(call, views.endpoint(member, told)) for member in members]
         entries.append(array([number(first), number(last), *serving]))
     return array(entries)
 
@@ -143,12 +147,12 @@ def shards(access: ClusterAccess, call: Call, _argv: list[bytes]) -> bytes:
 
 
 def _shard_node(access: ClusterAccess, call: Call, member: Member) -> bytes:
-    kind = endpoint_kind(access.config, call.session.address)
-    host = views.endpoint(member, kind).host
+    told = _audience(access, call)
+    host = told.host(member)
     facts: list[tuple[bytes, bytes]] = [
         (b"id", bulk(member.node_id.encode())),
         (b"port", number(member.port)),
-        (b"ip", bulk(member.ip.encode())),
+        (b"ip", bulk(told.ip(member).encode())),
         (b"endpoint", call.reply.null if host is None else bulk(host.encode())),
     ]
     if member.hostname:
@@ -220,13 +224,13 @@ def getkeysinslot(access: ClusterAccess, call: Call, argv: list[bytes]) -> bytes
     return bulks(call.databases[0].slot_keys(slot, limit))
 
 
-def _replicas(access: ClusterAccess, argv: list[bytes]) -> bytes:
+def _replicas(access: ClusterAccess, call: Call, argv: list[bytes]) -> bytes:
     cluster = access.cluster
     try:
         members = cluster.core.replicas(argv[2].decode("latin-1"))
     except ClusterError as refused:
         raise CommandError(f"{refused.code} {refused}".encode()) from None
-    return bulks(line.encode() for line in views.node_lines(cluster, members))
+    return bulks(line.encode() for line in views.node_lines(cluster, members, _audience(access, call)))
 
 
 @command(
@@ -234,9 +238,9 @@ def _replicas(access: ClusterAccess, argv: list[bytes]) -> bytes:
     complexity="O(N) where N is the number of replicas.",
     tips=["nondeterministic_output"], needs=ClusterAccess,
 )  # fmt: skip
-def replicas(access: ClusterAccess, _call: Call, argv: list[bytes]) -> bytes:
+def replicas(access: ClusterAccess, call: Call, argv: list[bytes]) -> bytes:
     """Lists the replica nodes of a master node."""
-    return _replicas(access, argv)
+    return _replicas(access, call, argv)
 
 
 @command(
@@ -245,9 +249,9 @@ def replicas(access: ClusterAccess, _call: Call, argv: list[bytes]) -> bytes:
     tips=["nondeterministic_output"], needs=ClusterAccess,
     deprecated_since="5.0.0", replaced_by="`CLUSTER REPLICAS`",
 )  # fmt: skip
-def slaves(access: ClusterAccess, _call: Call, argv: list[bytes]) -> bytes:
+def slaves(access: ClusterAccess, call: Call, argv: list[bytes]) -> bytes:
     """Lists the replica nodes of a master node."""
-    return _replicas(access, argv)
+    return _replicas(access, call, argv)
 
 
 @command(

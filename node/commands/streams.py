@@ -6,7 +6,7 @@ What replicas are told: XADD with the id that the entry got, trimming always exa
 
 from __future__ import annotations
 
-from node.command.args import NO_SUCH_KEY, integer, syntax_error
+from node.command.args import NO_SUCH_KEY, WRONG_TYPE, integer, syntax_error
 from node.command.call import Call
 from node.command.keyspec import key
 from node.command.spec import (
@@ -34,7 +34,16 @@ from node.errors import CommandError
 from node.resp import encode
 from node.resp.encode import EMPTY_ARRAY, OK, ZERO, bulk
 from node.values.streams import Stream
-from node.values.streams_ids import MAX_ID, MIN_ID, StreamId, format_id, next_id, parse_id, parse_ms
+from node.values.streams_ids import (
+    MAX_ID,
+    MIN_ID,
+    SEQ_MAX,
+    StreamId,
+    format_id,
+    next_id,
+    parse_id,
+    parse_ms,
+)
 from node.values.streams_nodes import ENTRY_BYTES_MAX
 
 _STREAM = ["stream"]
@@ -170,18 +179,23 @@ def xadd(call: Call, argv: list[bytes]) -> bytes:
         raise CommandError(b"ERR wrong number of arguments for 'xadd' command")
     if options.id == MIN_ID:
         raise CommandError(b"ERR The ID specified in XADD must be greater than 0-0")
-    stream = peek_own(call, name, Stream)
+    db = call.db
+    stream = db.peek(name, call.slot, call.now_ms)
     if stream is None:
         if not options.create:
             return call.reply.null
-        id = _new_id(options, MIN_ID, items, call.now_ms)
+    elif type(stream) is not Stream:
+        raise CommandError(WRONG_TYPE)
+    id = _new_id(options, MIN_ID if stream is None else stream.last_id, call.now_ms)
+    text_bytes = sum([len(item) for item in items])
+    if text_bytes > ENTRY_BYTES_MAX:
+        raise CommandError(b"ERR Elements are too large to be stored")
+    if stream is None:
         stream = Stream()
-        call.db.put(name, call.slot, stream)
-    else:
-        id = _new_id(options, stream.last_id, items, call.now_ms)
-    stream.append(id, items, call.db.limits)
-    call.changes.log.append((STREAM, b"xadd", name, call.db.index))
-    text = format_id(id)
+        db.put(name, call.slot, stream)
+    stream.append(id, items, text_bytes, db.limits)
+    changes, text = call.changes, format_id(id)
+    changes.log.append((STREAM, b"xadd", name, db.index))
     if options.strategy and options.trim(stream):
         call.changed(STREAM, b"xtrim", name)
     if options.approximate:
@@ -189,28 +203,27 @@ def xadd(call: Call, argv: list[bytes]) -> bytes:
     elif options.id is None:
         told = argv.copy()
         told[options.at] = text
-        call.rewrite(told)
+        changes.rewritten = [(db.index, told)]
     return bulk(text)
 
 
-def _new_id(options: _Options, last: StreamId, items: list[bytes], now_ms: int) -> StreamId:
+def _new_id(options: _Options, last: StreamId, now_ms: int) -> StreamId:
     """The id of an entry added behind `last`. Raises CommandError when it cannot be added."""
     if last == MAX_ID:
         raise CommandError(b"ERR The stream has exhausted the last possible ID, unable to add more items")
+    ms = options.ms
     if options.id is not None:
         id = options.id
-    elif options.ms is None:
-        id = next_id(last, now_ms)
-    elif options.ms == last >> 64:
-        id = last + 1
-        if id >> 64 != options.ms:
-            raise CommandError(_NOT_ABOVE)
+    elif ms is None:
+        return next_id(last, now_ms)
+    elif ms != last >> 64:
+        id = ms << 64
+    elif last & SEQ_MAX == SEQ_MAX:
+        raise CommandError(_NOT_ABOVE)
     else:
-        id = options.ms << 64
+        id = last + 1
     if id <= last:
         raise CommandError(_NOT_ABOVE)
-    if sum([len(item) for item in items]) > ENTRY_BYTES_MAX:
-        raise CommandError(b"ERR Elements are too large to be stored")
     return id
 
 

@@ -147,7 +147,7 @@ def xread(blocking: Blocking, call: Call, argv: list[bytes]) -> bytes | Block:
     if not request.waits or not blocking.may_wait(call):
         return null
 
-    def attempt(call: Call) -> bytes | None:
+    def attempt(call: Call, _key: bytes) -> bytes | None:
         streams: list[Stream | None] = []
         for at, name in enumerate(request.names):
             value = call.peek(name)
@@ -222,7 +222,7 @@ def xreadgroup(blocking: Blocking, call: Call, argv: list[bytes]) -> bytes | Blo
     if not request.waits or not blocking.may_wait(call):
         return null
 
-    def attempt(call: Call) -> bytes | None:
+    def attempt(call: Call, _key: bytes) -> bytes | None:
         sources = _sources(call, request)
         if not any(source.has_news() for source in sources):
             return None

@@ -107,12 +107,9 @@ def pop_or_wait(
     if reply is not None:
         return reply
 
-    def attempt(call: Call) -> bytes | None:
-        for name in names:
-            value = call.db.peek(name, key_slot(name), call.now_ms)
-            if type(value) is kind:
-                return take(call, name, value)
-        return None
+    def attempt(call: Call, name: bytes) -> bytes | None:
+        value = call.db.peek(name, key_slot(name), call.now_ms)
+        return take(call, name, value) if type(value) is kind else None
 
     null = call.reply.null_array
     if not blocking.may_wait(call):

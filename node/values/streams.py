@@ -114,11 +114,13 @@ class Stream:
 
     # Adding
 
-    def append(self, id: StreamId, items: list[bytes], limits: Limits) -> None:
-        """Adds an entry (field, value, field, value, …); its id must be above `last_id`."""
+    def append(self, id: StreamId, items: list[bytes], text_bytes: int, limits: Limits) -> None:
+        """Adds an entry (field, value, field, value, …), `text_bytes` long in all; its id must be above
+        `last_id`.
+        """
         assert id > self.last_id
         nodes = self.nodes
-        if not nodes or not nodes[-1].has_room(items, limits):
+        if not nodes or not nodes[-1].has_room(text_bytes, limits):
             self._begin_node(id, items[::2])
         nodes[-1].append(id, items)
         self.entries_added += 1
@@ -299,13 +301,14 @@ class Stream:
 
     def memory_bytes(self, samples: int = 5) -> int:
         """An estimate of the memory it takes; the size of nodes is that of `samples` of them (0: all)."""
-        nodes = self.nodes if not samples else self.nodes[-samples:]
-        sampled = sum(node.memory_bytes() for node in nodes)
-        if nodes:
-            sampled = sampled * len(self.nodes) // len(nodes)
-            sampled += sum(map(sys.getsizeof, self.nodes[-1].fields))
-        groups = sum(sys.getsizeof(name) + group.memory_bytes() for name, group in self.groups.items())
-        return _OBJECT_BYTES + sys.getsizeof(self.nodes) + sampled + groups
+        size = _OBJECT_BYTES + sys.getsizeof(self.nodes)
+        sealed = len(self.nodes) - 1
+        sampled = [node.memory_bytes() for node in self.nodes[: min(samples or sealed, sealed)]]
+        if sampled:
+            size += sum(sampled) * sealed // len(sampled)
+        if self.nodes:
+            size += self.nodes[-1].memory_bytes() + sum(map(sys.getsizeof, self.nodes[-1].fields))
+        return size + sum(sys.getsizeof(name) + group.memory_bytes() for name, group in self.groups.items())
 
     def check(self) -> None:
         """Asserts the invariants: order of nodes, counts, first and last ids, groups."""

@@ -1,9 +1,9 @@
 """A macro node: some hundred entries of a stream, next to each other and compact.
 
-The node at a stream's end is *open*: ids in a list, entries in a list of packed byte strings. When the next
-node is begun it is *sealed*: entries become one byte string, ids an array of 8 bytes each, relative to the
-node's base (the id of the first entry it ever had). Entries removed at the front are only counted
-(`_first`); removing one elsewhere rebuilds the node.
+Ids are in an array, 8 bytes each, relative to the node's base (the id of the first entry it ever had); only
+where those do not do, in a list. The entries of the node at a stream's end, which is *open*, are a list of
+packed byte strings. When the next node is begun it is *sealed*: its entries become one byte string. Entries
+removed at the front are only counted (`_first`); removing one elsewhere rebuilds the node.
 
 A packed entry is its values, escaped as in `packed.py`, with DIVIDER between them. The fields are those of
 the node, which are the fields of its first entry; an entry with others has the mark OWN before it, then
@@ -44,7 +44,7 @@ _ESCAPE = 0xFD
 _KEY_SEQ_BITS = 24
 _KEY_SEQ_MAX = (1 << _KEY_SEQ_BITS) - 1
 _KEY_MS_MAX = (1 << 64 - _KEY_SEQ_BITS) - 1
-_ONE_BYTES = 2 + 2  # the flags, and how many parts an entry of one value has: four
+_NINE = 57
 _OBJECT_BYTES = 120
 
 
@@ -78,7 +78,7 @@ class Node:
         self.last = base
         self.total = 0
         self._first = 0
-        self._ids: list[StreamId] | array[int] = []
+        self._ids: list[StreamId] | array[int] = array("Q")
         self._entries: list[bytes] | bytes = []
         # The count of fields, the fields, and the 0 that ends them.
         self._body_bytes = LISTPACK_BYTES + listpack_integer_bytes(len(fields)) + _texts_bytes(fields) + 2
@@ -106,13 +106,13 @@ class Node:
             return self._body_bytes + 4
         return self._body_bytes + listpack_integer_bytes(live) + listpack_integer_bytes(self.total - live)
 
-    def has_room(self, items: list[bytes], limits: Limits) -> bool:
-        """Whether an entry of these fields and values may be added here."""
+    def has_room(self, text_bytes: int, limits: Limits) -> bool:
+        """Whether an entry whose fields and values have so many bytes in all may be added here."""
         total = self.total
         if total >= limits.stream_node_entries:
             return False
         size = self._body_bytes + 4 if total < 128 else self.listpack_bytes()
-        return size + sum([len(item) for item in items]) < limits.stream_node_bytes
+        return size + text_bytes < limits.stream_node_bytes
 
     def position(self, id: StreamId) -> int:
         """Where the first entry with an id not below `id` is; `end` when there is none."""
@@ -138,10 +138,9 @@ class Node:
 
     def between(self, start: int, stop: int) -> list[StreamEntry]:
         """The entries at these positions."""
-        ids = self._ids_between(start, stop)
-        return [
-            StreamEntry(*pair) for pair in zip(ids, map(self._items, self._packed(start, stop)), strict=True)
-        ]
+        return list(
+            map(StreamEntry, self._ids_between(start, stop), map(self._items, self._packed(start, stop)))
+        )
 
     def rows(self) -> list[Row]:
         """All entries as they are stored."""
@@ -183,49 +182,60 @@ class Node:
     # Changing
 
     def append(self, id: StreamId, items: list[bytes]) -> None:
-        """Adds an entry (field, value, …) with an id above `last`; that of the first entry may be `last`."""
-        if type(self._entries) is not list:
-            self._open()
+        """Adds an entry (field, value, …) with an id above `last`; that of the first entry may be `last`.
+
+        In Redis's listpack it takes two bytes for its flags, the id, the values (with other fields than the
+        node's their count and they themselves) and the count of all these.
+        """
+        entries = self._entries
+        if type(entries) is not list:
+            entries = self._entries = self._packed(0, len(self._ids))
         fields = self.fields
         if len(items) == 2 and len(fields) == 1 and items[0] == fields[0]:
-            value = items[1]
-            size = _ONE_BYTES + listpack_entry_bytes(value)
-            packed = value if value.isascii() else escape(value)
+            packed = items[1]
+            # By far the most: one value, short, ASCII, and because of its first byte no number.
+            if 0 < len(packed) < 64 and packed[0] > _NINE and packed.isascii():
+                size = 2 + len(packed) + 2 + 2
+            else:
+                size = 2 + listpack_entry_bytes(packed) + 2
+                packed = escape(packed)
         elif items[::2] == fields:
             values = items[1::2]
             size = 2 + _texts_bytes(values) + listpack_integer_bytes(len(values) + 3)
             packed = DIVIDER.join(map(escape, values))
         else:
             half = len(items) // 2
-            size = (
-                2 + _texts_bytes(items) + listpack_integer_bytes(half) + listpack_integer_bytes(2 * half + 4)
-            )
+            size = 2 + _texts_bytes(items)
+            size += listpack_integer_bytes(half) + listpack_integer_bytes(2 * half + 4)
             packed = _OWN + DIVIDER.join(map(escape, items))
-        base = self.base
-        ms, seq = (id >> 64) - (base >> 64), (id & SEQ_MAX) - (base & SEQ_MAX)
-        if 0 <= seq < 128:
-            size += 2
-        else:
-            size += _delta_bytes(seq)
-        self._body_bytes += size + _delta_bytes(ms)
-        self._ids.append(id)
-        self._entries.append(packed)  # type: ignore[union-attr]  # opened above
+        self._body_bytes += size + self._append_id(id)
+        entries.append(packed)
         self.last = id
         self.total += 1
+
+    def _append_id(self, id: StreamId) -> int:
+        """Returns what it takes in Redis's listpack: its differences to the two parts of the base."""
+        ids, base = self._ids, self.base
+        seq, base_seq = id & SEQ_MAX, base & SEQ_MAX
+        ms = (id >> 64) - (base >> 64)
+        if type(ids) is list:
+            ids.append(id)
+        elif seq <= _KEY_SEQ_MAX and ms <= _KEY_MS_MAX:
+            ids.append(ms << _KEY_SEQ_BITS | seq)
+        else:
+            self._ids = [*self._ids_between(0, len(ids)), id]
+        if ms < 128 and 0 <= seq - base_seq < 128:
+            return 4
+        return _delta_bytes(ms) + _delta_bytes(seq - base_seq)
 
     def remove(self, position: int) -> None:
         """Removes one entry."""
         if position == self._first:
             self._first += 1
             return
-        sealed = type(self._entries) is bytes
-        if sealed:
-            position -= self._first  # what opening drops
-            self._open()
-        del self._ids[position]
-        del self._entries[position]  # type: ignore[union-attr]  # opened above
-        if sealed:
-            self.seal()
+        entries = self._packed(0, len(self._ids))
+        del self._ids[position], entries[position]
+        self._entries = entries if type(self._entries) is list else SEPARATOR.join(entries)
 
     def remove_first(self, count: int) -> None:
         """Removes the first `count` entries."""
@@ -233,21 +243,11 @@ class Node:
 
     def seal(self) -> None:
         """Makes the node smaller; it can still be changed, at some expense."""
-        ids, entries = self._ids, self._entries
-        if type(entries) is not list:
-            return
-        del ids[: self._first], entries[: self._first]
-        self._first = 0
-        ms = self.base >> 64
-        keys = [(id >> 64) - ms << _KEY_SEQ_BITS | id & SEQ_MAX for id in ids]
-        fits = (self.last >> 64) - ms <= _KEY_MS_MAX and all(id & SEQ_MAX <= _KEY_SEQ_MAX for id in ids)
-        self._ids = array("Q", keys) if fits else list(ids)
-        self._entries = SEPARATOR.join(entries)
-
-    def _open(self) -> None:
-        end = len(self._ids)
-        ids, entries = self._ids_between(self._first, end), self._packed(self._first, end)
-        self._ids, self._entries, self._first = ids, entries, 0
+        entries = self._entries
+        if type(entries) is list:
+            del self._ids[: self._first], entries[: self._first]
+            self._first = 0
+            self._entries = SEPARATOR.join(entries)
 
     # Whole
 

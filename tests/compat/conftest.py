@@ -61,10 +61,15 @@ class Wire:
     """A client that keeps replies as they came."""
 
     def __init__(self, port: int, log: Path) -> None:
+        self._port = port
         self._log = log
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=REPLY_DEADLINE_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._data = b""
+
+    def again(self) -> Wire:
+        """Another client of the same server; the caller closes its socket."""
+        return Wire(self._port, self._log)
 
     def send(self, requests: Iterable[list[bytes]]) -> None:
         self.socket.sendall(b"".join(map(encode_request, requests)))

@@ -572,14 +572,24 @@ XADD u 2-2 f v
 """
 
 
+SCRIPTS = {
+    "adding": ADDING,
+    "trimming": TRIMMING,
+    "deleting": DELETING,
+    "ranges": RANGES,
+    "reading": READING,
+    "groups": GROUPS,
+    "full": FULL,
+    "lag": LAG,
+    "pending": PENDING,
+    "keyspace": KEYSPACE,
+}
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
-@pytest.mark.parametrize(
-    "script",
-    [ADDING, TRIMMING, DELETING, RANGES, READING, GROUPS, FULL, LAG, PENDING, KEYSPACE],
-    ids=["adding", "trimming", "deleting", "ranges", "reading", "groups", "full", "lag", "pending", "keyspace"],
-)  # fmt: skip
-def test_stream_commands(run_script, script, protocol):
-    run_script(script, protocol)
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_stream_commands(run_script, name, protocol):
+    run_script(SCRIPTS[name], protocol)
 
 
 # Random sequences

@@ -689,7 +689,7 @@ def test_replies_are_those_of_redis_server(run_script, name, protocol):
 NAMES = [b"a", b"b", b"c"]
 MEMBERS = [b"", b"0", b"1", b"-5", b"x", b"y", b"z", b"xy", b"\xff\xfe\xfd\x00", b"long" * 15, b"longer" * 20]
 # Printed alike by 7.0 and 7.2, and so are their sums.
-SCORES = [b"0", b"1", b"1", b"2", b"3", b"-1", b"0.5", b"-2.25", b"1e3", b"inf", b"-inf", b"-0", b"x", b"nan"]
+SCORES = [b"0", b"1", b"1", b"2", b"3", b"-1", b"0.5", b"-2.25", b"1e3", b"inf", b"-inf", b"x", b"nan"]
 BOUNDS = [*SCORES[:-1], b"(1", b"(2", b"(0.5", b"(inf", b"+inf", b"(-inf"]
 LEX_BOUNDS = [b"-", b"+", b"[x", b"(x", b"[", b"(", b"[0", b"(y", b"[long", b"x"]
 INDICES = [b"0", b"1", b"2", b"-1", b"-2", b"3", b"10", b"-10", b"x"]

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from ctl.cli import cli
 from ctl.snapshot import Address
-from node.cluster.endpoints import endpoint_kind
+from node.cluster.endpoints import audience
 from node.cluster.settings import bus_port
 from node.config import table as directives
 
@@ -96,8 +96,8 @@ def test_the_gateway_is_outside_and_everything_else_inside(compose: Any) -> None
     containers = ["127.0.0.1", *map(compose.address, compose.nodes.values()), str(spare[1]), str(spare[-2])]
     for service in compose.nodes.values():
         config = compose.config(service)
-        assert endpoint_kind(config, f"{compose.subnet['gateway']}:50000".encode()) == "hostname"
-        assert {endpoint_kind(config, f"{address}:50000".encode()) for address in containers} == {"ip"}
+        assert audience(config, f"{compose.subnet['gateway']}:50000".encode()).kind == "hostname"
+        assert {audience(config, f"{address}:50000".encode()).kind for address in containers} == {"ip"}
 
 
 def test_each_node_has_a_volume_of_its_own(compose: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gossip.messages import Extensions, ForgottenNode, MessageFlag, MessageType, Ping
+from gossip.nodes_conf import dump
 from gossip.testing.town import SETTINGS, Resident, Town
 
 NAMED = SETTINGS.replace(announce_hostname="one.example.com", announce_human_nodename="Uno")
@@ -36,6 +37,16 @@ def test_names_and_shards_are_told(town: Town) -> None:
     assert (b.sees(a).hostname, b.sees(a).human_nodename) == ("one.example.com", "Uno")
     assert b.sees(a).shard_id == a.me.shard_id
     assert a.sees(b).hostname == ""
+
+
+def test_addresses_for_clients_are_told_and_remembered(town: Town) -> None:
+    a, b = town.add(SETTINGS.replace(announce_client_ipv4="203.0.113.5")), town.add()
+    town.join(a, b)
+    town.until(lambda: b.sees(a).client_ipv4 == "203.0.113.5", 2_000)
+    a.core.settings = a.core.settings.replace(announce_client_ipv4="", announce_client_ipv6="2001:db8::5")
+    town.carry_out(a)
+    town.until(lambda: (b.sees(a).client_ipv4, b.sees(a).client_ipv6) == ("", "2001:db8::5"), 2_000)
+    assert b",client-ipv6=2001:db8::5," in dump(b.core.state)
 
 
 def test_every_header_says_that_extensions_are_understood(town: Town) -> None:

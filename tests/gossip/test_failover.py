@@ -219,9 +219,9 @@ def test_a_request_the_primary_ignored_is_repeated(town: Town) -> None:
 
 
 def test_who_follows_tells_everybody_at_once(town: Town) -> None:
-    """The new primary knows of its replica within a journey, so that a manual fail-over back works right away."""
+    """The new primary knows of its replica at once, and heeds its MFSTART."""
     a, b, _c, replica = town.cluster(3, 1)[:4]
-    replica.core.failover(FailoverMode.NORMAL)
+    start_failover(town, replica)
     town.until(lambda: a.me.is_replica, 5_000)
     town.run(10)
     assert replica.sees(a).primary is replica.me

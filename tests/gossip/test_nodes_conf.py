@@ -98,7 +98,9 @@ def test_aux_fields_of_redis_72() -> None:
 def test_aux_fields_of_valkey_load_and_those_not_kept_are_passed_over() -> None:
     state = load((FILES / "valkey-8.conf").read_bytes(), NOW_MS, Random(1))
     assert (state.me.availability_zone, state.me.human_nodename) == ("eu-1a", "first")
-    assert state.members["67ed2db8d677e59ec4a4cefb06858cf2a1a89fa1"].no_failover
+    other = state.members["67ed2db8d677e59ec4a4cefb06858cf2a1a89fa1"]
+    assert other.no_failover
+    assert (other.client_ipv4, other.client_ipv6) == ("203.0.113.2", "2001:db8::2")
 
 
 def test_shards_of_an_old_file_get_names() -> None:
@@ -191,6 +193,8 @@ records = st.builds(
     human_nodename=names,
     plain_port=ports,
     availability_zone=names,
+    client_ipv4=st.sampled_from(["", "203.0.113.2"]),
+    client_ipv6=st.sampled_from(["", "2001:db8::2"]),
 )
 
 

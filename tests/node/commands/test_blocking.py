@@ -1,4 +1,4 @@
-"""Blocking commands of lists and sorted sets: what wakes them, what they then do, and what replicas are told."""
+"""Blocking commands of lists and sorted sets: what wakes them, what they do then, what replicas are told."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def sent(client):
     [
         ("BLPOP l 0", "RPUSH l a b", b"*2\r\n$1\r\nl\r\n$1\r\na\r\n", b"LPOP l"),
         ("BRPOP l 0", "RPUSH l a b", b"*2\r\n$1\r\nl\r\n$1\r\nb\r\n", b"RPOP l"),
-        ("BLMPOP 0 1 l LEFT COUNT 5", "RPUSH l a b", b"*2\r\n$1\r\nl\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"LPOP l 2"),
+        ("BLMPOP 0 1 l LEFT COUNT 5", "RPUSH l a b",
+         b"*2\r\n$1\r\nl\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"LPOP l 2"),
         ("BLMPOP 0 1 l RIGHT", "RPUSH l a b", b"*2\r\n$1\r\nl\r\n*1\r\n$1\r\nb\r\n", b"RPOP l 1"),
         ("BLMOVE l m LEFT RIGHT 0", "RPUSH l a b", b"$1\r\na\r\n", b"LMOVE l m LEFT RIGHT"),
         ("BRPOPLPUSH l m 0", "RPUSH l a b", b"$1\r\nb\r\n", b"RPOPLPUSH l m"),
@@ -145,6 +146,17 @@ def test_a_chain_of_moves_feeds_those_who_wait_for_its_end(client, wait, told):
     assert [words[1] for words in told] == [b"RPUSH", b"LMOVE", b"LMOVE", b"LPOP"]
 
 
+def test_nobody_overtakes_by_another_key(client, wait):
+    """What a move puts into c is for who waits for c, not for who is served next by a."""
+    mover = wait("BLMOVE", "a", "c", "LEFT", "LEFT", 0)
+    first = wait("BLPOP", "c", 0)
+    second = wait("BLPOP", "c", "a", 0)
+    client.call("RPUSH", "a", "1", "2")
+    assert sent(mover) == b"$1\r\n1\r\n"
+    assert sent(first) == b"*2\r\n$1\r\nc\r\n$1\r\n1\r\n"
+    assert sent(second) == b"*2\r\n$1\r\na\r\n$1\r\n2\r\n"
+
+
 def test_a_ring_of_moves_comes_to_rest(client, wait):
     waiting = [wait("BRPOPLPUSH", "a", "b", 0), wait("BRPOPLPUSH", "b", "a", 0)]
     client.call("RPUSH", "a", "x")
@@ -169,7 +181,13 @@ def test_a_key_of_another_type_wakes_nobody(client, wait):
 
 def test_a_key_of_another_type_is_refused_when_the_command_comes_in(client):
     client.call("SET", "s", "x")
-    for request in ("BLPOP s 0", "BLPOP none s 0", "BZPOPMIN s 0", "BLMOVE s l LEFT LEFT 0", "BLMPOP 0 1 s LEFT"):
+    for request in (
+        "BLPOP s 0",
+        "BLPOP none s 0",
+        "BZPOPMIN s 0",
+        "BLMOVE s l LEFT LEFT 0",
+        "BLMPOP 0 1 s LEFT",
+    ):
         assert client.error(*request.split()).startswith("WRONGTYPE")
 
 
@@ -196,9 +214,17 @@ def test_what_expired_is_not_there_to_be_taken(client, new_client, advance, wait
 
 @pytest.mark.parametrize(
     "request_",
-    ["BLPOP l {}", "BRPOP a b {}", "BLMOVE l m LEFT LEFT {}", "BRPOPLPUSH l m {}", "BLMPOP {} 1 l LEFT", "BZPOPMIN z {}",
-     "BZPOPMAX z {}", "BZMPOP {} 1 z MIN"],
-)  # fmt: skip
+    [
+        "BLPOP l {}",
+        "BRPOP a b {}",
+        "BLMOVE l m LEFT LEFT {}",
+        "BRPOPLPUSH l m {}",
+        "BLMPOP {} 1 l LEFT",
+        "BZPOPMIN z {}",
+        "BZPOPMAX z {}",
+        "BZMPOP {} 1 z MIN",
+    ],
+)
 def test_time_outs(client, node, wait, request_):
     """A null array ends each wait; seconds may have a fraction, whose milliseconds are rounded up."""
 

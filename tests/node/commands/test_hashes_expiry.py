@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from node.app import Node
+from node.config.config import Config
 from node.keyspace.changes import EventClass
 from node.server import cron
 
@@ -376,6 +380,30 @@ def test_the_cron_takes_very_many_fields_in_batches(client, advance, told, datab
     database.check()
 
 
+def test_reading_does_not_stop_for_all_that_has_expired(client, advance, told, database):
+    fields = [f"f{n}" for n in range(2500)]
+    client.call("HSET", "h", *(word for field in fields for word in (field, "v")))
+    client.call("HPEXPIRE", "h", "10", "FIELDS", len(fields), *fields)
+    told.clear()
+    advance(10)
+    for left in (1500, 500):
+        assert client.call("HGETALL", "h") == []
+        assert len(client.session.call.peek(b"h")) == left
+    database.check()
+    assert client.call("HRANDFIELD", "h", 5) == []
+    assert client.call("EXISTS", "h") == 0
+    assert [len(words) - 2 for words in told] == [1000, 1000, 500]
+
+
+def test_writing_finds_nothing_left_of_what_has_expired(client, advance):
+    fields = [f"f{n}" for n in range(2500)]
+    client.call("HSET", "h", *(word for field in fields for word in (field, "v")))
+    client.call("HPEXPIRE", "h", "10", "FIELDS", len(fields), *fields)
+    advance(10)
+    assert client.call("HSET", "h", "f2499", "v") == 1
+    assert client.call("HLEN", "h") == 1
+
+
 def test_the_cron_removes_nothing_on_a_replica(client, advance, database):
     client.call("HSET", "h", "a", "1")
     expire(client, 10, "a")
@@ -459,3 +487,114 @@ def test_sort_reads_no_expired_field(client, advance, told):
     advance(10)
     assert client.call("SORT", "l", "GET", "h_*->f", "GET", "h_*->g") == [None, b"6", None, None]
     assert told == [[b"HDEL", b"h_1", b"f"]]
+
+
+# Random sequences, against a model and with a replica that is told
+
+
+class Model:
+    """Keys to fields to value and deadline."""
+
+    def __init__(self) -> None:
+        self.hashes: dict[str, dict[str, tuple[str, int | None]]] = {"h": {}, "g": {}}
+
+    def forget(self, now_ms: int) -> None:
+        for fields in self.hashes.values():
+            for field, (_, deadline_ms) in list(fields.items()):
+                if deadline_ms is not None and deadline_ms <= now_ms:
+                    del fields[field]
+
+    def run(self, now_ms: int, words: list[str]) -> object:
+        name, key, *rest = words
+        fields = self.hashes[key]
+        if name == "HSET":
+            new = rest[0] not in fields
+            fields[rest[0]] = (rest[1], None)
+            return int(new)
+        if name == "HDEL":
+            return int(fields.pop(rest[0], None) is not None)
+        if name == "HINCRBY":
+            value, deadline_ms = fields.get(rest[0], ("0", None))
+            fields[rest[0]] = (str(int(value) + 1), deadline_ms)
+            return int(value) + 1
+        if name == "HGET":
+            return fields[rest[0]][0].encode() if rest[0] in fields else None
+        if name == "HLEN":
+            return len(fields)
+        if name == "COPY":
+            if fields:
+                self.hashes[rest[0]] = dict(fields)
+            return int(bool(fields))
+        field = rest[-1]
+        if field not in fields:
+            return [-2]
+        value, deadline_ms = fields[field]
+        if name == "HPERSIST":
+            fields[field] = (value, None)
+            return [-1 if deadline_ms is None else 1]
+        fields[field] = (value, now_ms + int(rest[0]))
+        return [1]
+
+
+def _request(rng: random.Random) -> list[str]:
+    key, field = rng.choice("hg"), rng.choice("abcde")
+    life_ms = str(rng.choice([1, 30, 100, 5000]))
+    return rng.choice(
+        [
+            ["HSET", key, field, "5"],
+            ["HDEL", key, field],
+            ["HINCRBY", key, field, "1"],
+            ["HGET", key, field],
+            ["HLEN", key],
+            ["HPERSIST", key, "FIELDS", "1", field],
+            ["HPEXPIRE", key, life_ms, "FIELDS", "1", field],
+            ["HPEXPIRE", key, life_ms, "FIELDS", "1", field],
+            ["COPY", key, "g" if key == "h" else "h", "REPLACE"],
+        ]
+    )
+
+
+def _all(client, key: str) -> dict[bytes, bytes]:
+    words = client.call("HGETALL", key)
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+@pytest.mark.parametrize("entries_max", [512, 2])
+def test_random_sequences_with_a_replica(client, advance, told, entries_max):
+    replica = type(client)(Node(Config()))
+    replica.node.clock.now_ms = client.node.clock.now_ms
+    for each in (client, replica):
+        each.call("CONFIG", "SET", "hash-max-listpack-entries", entries_max)
+    replica.node.policy.expires = False
+    for seed in range(60):
+        rng = random.Random(seed)
+        model = Model()
+        done = []
+        client.call("FLUSHALL")
+        for _ in range(80):
+            if rng.random() < 0.3:
+                ms = rng.choice([1, 10, 60, 200])
+                advance(ms)
+                done.append(["advance", str(ms)])
+            if rng.random() < 0.2:
+                run_cron(client)
+                done.append(["cron"])
+            now_ms = client.node.clock.now_ms
+            model.forget(now_ms)
+            words = _request(rng)
+            done.append(words)
+            expected = model.run(now_ms, words)
+            client.call("HLEN", words[1])  # to COPY a key whose fields all have expired is there, as in Redis
+            assert client.call(*words) == expected, (seed, done)
+        client.node.databases[0].check()
+        replica.node.policy.obeys = True
+        for words in told:
+            replica.call(*words)
+        replica.node.policy.obeys = False
+        told.clear()
+        replica.node.clock.now_ms = client.node.clock.now_ms
+        for key, fields in model.hashes.items():
+            expected = {field.encode(): value.encode() for field, (value, _) in fields.items()}
+            assert _all(client, key) == _all(replica, key) == expected, (seed, done)
+        told.clear()
+        replica.node.databases[0].check()

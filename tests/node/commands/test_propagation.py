@@ -152,6 +152,80 @@ SCRIPTS = {
         SINTERSTORE a a missing
         SPOP b x
         """,
+    "lists": """
+        RPUSH l a b c d e f g h
+        LPUSH l 1 2
+        LPUSHX l 3
+        RPUSHX missing 3
+        LPOP l
+        RPOP l 2
+        LPOP l 0
+        LPOP missing
+        LSET l 0 x
+        LSET l 100 x
+        LINSERT l BEFORE x y
+        LINSERT l BEFORE nothing y
+        LREM l 0 nothing
+        LREM l 0 x
+        LTRIM l 0 -1
+        LTRIM l 0 4
+        LTRIM missing 0 4
+        LMOVE l l LEFT RIGHT
+        LMOVE l m LEFT RIGHT
+        RPOPLPUSH l m
+        LMPOP 2 missing m LEFT COUNT 5
+        LMPOP 1 missing LEFT
+        BLPOP missing l 1
+        BRPOP l 1
+        RPUSH l a b c d e f g h
+        BLMPOP 1 1 l RIGHT
+        BLMPOP 1 1 l LEFT COUNT 2
+        BLMOVE l m LEFT LEFT 1
+        BRPOPLPUSH l m 1
+        BLPOP m 1
+        BLPOP m 1
+        LPOP l 100
+        SET s x
+        LPUSH s a
+        """,
+    "sorted sets": """
+        ZADD z 1 a 2 b 3 c
+        ZADD z 1 a
+        ZADD z NX 1 a
+        ZADD z XX CH 2 a
+        ZADD z XX 2 new
+        ZADD z INCR 2 a
+        ZADD z GT INCR -2 a
+        ZINCRBY z 0 a
+        ZINCRBY z 1.5 a
+        ZREM z nothing
+        ZREM z a nothing
+        ZREMRANGEBYSCORE z 10 20
+        ZREMRANGEBYSCORE z 2 2
+        ZREMRANGEBYRANK z 5 6
+        ZREMRANGEBYRANK z 0 0
+        ZADD z 0 a 0 b 0 c 0 d
+        ZREMRANGEBYLEX z [x [y
+        ZREMRANGEBYLEX z [a [a
+        ZUNIONSTORE out 2 z missing WEIGHTS 2 3
+        ZINTERSTORE out 2 z missing
+        ZINTERSTORE out 2 z missing
+        ZDIFFSTORE out 1 z
+        ZRANGESTORE out z 0 1
+        ZRANGESTORE out z 5 6
+        ZRANGESTORE out z 5 6
+        ZPOPMIN z
+        ZPOPMIN z 0
+        ZPOPMAX z 5
+        ZPOPMAX z
+        ZADD z 1 a 2 b 3 c 4 d 5 e 6 f 7 g
+        ZMPOP 2 missing z MAX COUNT 2
+        ZMPOP 1 missing MIN
+        BZPOPMIN missing z 1
+        BZPOPMAX z 1
+        BZMPOP 1 1 z MIN
+        BZMPOP 1 1 z MAX COUNT 5
+        """,
     "sort": """
         RPUSH l 3 1 2
         SORT l
