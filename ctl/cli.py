@@ -6,8 +6,11 @@ loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import Any, NoReturn
 
 import click
 
@@ -26,6 +29,16 @@ CLUSTER_VERBS = {
     "call": "Run a command on all nodes, or some.",
 }
 NODE_VERBS = {"start": "Run one node in the foreground."}
+
+
+def _tell(error: click.UsageError, *, as_json: bool) -> None:
+    """One line and a hint, or one document."""
+    path = error.ctx.command_path if error.ctx is not None else "ctl"
+    text, hint = error.format_message().rstrip("."), f"`{path} --help` lists what it takes."
+    if as_json:
+        click.echo(json.dumps({"error": text, "hint": hint, "status": error.exit_code}))
+    else:
+        click.echo(f"ctl: {text}\n     {hint}", err=True)
 
 
 class LazyGroup(click.Group):
@@ -52,7 +65,21 @@ class LazyGroup(click.Group):
 
 
 class Program(click.Group):
-    """Ctrl-C before a verb has begun, while its modules load, has the status of any other."""
+    """Ctrl-C before a verb has begun, while its modules load, has the status of any other; what click finds
+    wrong with the arguments is told as every other error.
+    """
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **more: Any) -> NoReturn:
+        words = sys.argv[1:] if args is None else list(args)
+        try:
+            status = super().main(words, *others, **{**more, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.UsageError as error:
+            _tell(error, as_json="--json" in words)
+            sys.exit(error.exit_code)
+        sys.exit(status)
 
     def invoke(self, ctx: click.Context) -> object:
         try:

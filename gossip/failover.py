@@ -56,6 +56,7 @@ class Roles:
         self._manual.reset()
         ctx.save(fsync=True)
         ctx.recheck()
+        self._speaker.broadcast_pong()
 
     def refresh(self) -> None:
         """Point replication at our primary's address, once it is known and whenever it has moved."""

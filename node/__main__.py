@@ -57,6 +57,7 @@ def serve(config: Config, given: bool) -> int:
     """Runs a node of this configuration; returns the exit status."""
     log = open_log(config, lambda: "M")
     banner.say_starting(log, given)
+    banner.say_unserved(log, config)
     pid_file = PidFile(config, log)
     try:
         return trio.run(Node(config).run, pid_file)

@@ -226,7 +226,9 @@ class Node:
         ]
 
     def _follow_limits(self) -> None:
-        """Databases get the thresholds of compact collections now, and whenever CONFIG SET changes one."""
+        """Databases get the thresholds of compact collections, and the cron its effort, now and whenever
+        CONFIG SET changes them.
+        """
 
         def apply() -> None:
             limits = limits_of(self.config)
@@ -235,6 +237,9 @@ class Node:
 
         self.config.on_change_of(COLLECTION_LIMITS, apply)
         apply()
+        effort = directives.ACTIVE_EXPIRE_EFFORT
+        self.config.on_change(effort, self.cron.follow_effort)
+        self.cron.follow_effort(self.config[effort])
 
     async def run(self, pid_file: PidFile) -> int:
         """Serves until a shutdown is requested; returns the exit status.

@@ -31,11 +31,20 @@ Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
 
 class Verb(click.Command):
-    """A command that ends as the exit statuses say; its help lists them."""
+    """A command that ends as the exit statuses say; its help lists them.
+
+    Each takes --yes, so that a script can give it to all; most never ask.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("epilog", EXIT_STATUSES)
         super().__init__(*args, **kwargs)
+        names = {parameter.name for parameter in self.params}
+        if "as_json" in names and "yes" not in names:
+            never_asks = click.Option(
+                ["--yes", "-y"], is_flag=True, expose_value=False, help="Do not ask: this verb never does."
+            )
+            self.params.append(never_asks)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

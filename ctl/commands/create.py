@@ -109,7 +109,8 @@ def command(
 
     with progress(quiet=as_json) as on_event:
         cluster, snapshot = run(lambda: create_local(spec, listen, timeout_s=timeout))
-    created.show_local(snapshot, cluster.directory, notes, as_json=as_json)
+    named = ctx.get_parameter_source("directory") == ParameterSource.COMMANDLINE
+    created.show_local(snapshot, cluster.directory, notes, named=named, as_json=as_json)
 
 
 def _local_spec(

@@ -47,6 +47,7 @@ async def create_local(
     Whatever stops it half-way, no process is left running. Ctrl-C (a cancellation) removes the files as well;
     after an error they stay, for their logs, until `destroy` or the next creation.
     """
+    spec = replace(spec, host=await _ip_of(spec.host))
     primary_count(spec.node_count, spec.replicas)
     _refuse_existing(spec.directory)
     base_port, in_the_way = choose_base_port(spec.host, spec.base_port, spec.node_count)
@@ -70,6 +71,13 @@ async def create_local(
     except BaseException:
         await _give_up(cluster)
         raise
+
+
+async def _ip_of(host: str) -> str:
+    try:
+        return (await resolve([Address(host, 0)]))[0].host
+    except UnreachableError:
+        raise UsageError(f"no such host: {host}", "--host takes an address of this machine.") from None
 
 
 def _refuse_existing(directory: Path) -> None:

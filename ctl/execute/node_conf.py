@@ -79,6 +79,9 @@ def render(host: str, port: int, directory: Path, extra: Sequence[Directive]) ->
         # The wait for further replicas that could share a snapshot: five seconds for nothing on one machine.
         ("repl-diskless-sync-delay", "0"),
     ]
+    if host.startswith("127.") and host != "127.0.0.1":
+        # The kernel connects from 127.0.0.1 to every loopback address: that is what others would take it for.
+        base.append(("cluster-announce-ip", host))
     password = dict(extra).get("requirepass")
     if password:
         base.append(("masterauth", password))

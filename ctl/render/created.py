@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def show(snapshot: ClusterSnapshot, notes: Sequence[str] = (), *, as_json: bool)
     print_status(stdout(), snapshot)
 
 
-def show_local(snapshot: ClusterSnapshot, directory: Path, notes: Sequence[str], *, as_json: bool) -> None:
+def show_local(
+    snapshot: ClusterSnapshot, directory: Path, notes: Sequence[str], *, named: bool, as_json: bool
+) -> None:
+    """`named`: --dir was given, and whoever removes the cluster has to give it too."""
     if as_json:
         print(machine.text({**machine.cluster(snapshot), "directory": str(directory), "notes": notes}))
         return
@@ -34,5 +38,8 @@ def show_local(snapshot: ClusterSnapshot, directory: Path, notes: Sequence[str],
     stdout().print(
         f"\nFiles and logs: {directory}\n"
         f"Connect:        redis-cli -c -h {address.host} -p {address.port}\n"
-        "Remove:         ctl cluster destroy"
+        f"Remove:         ctl cluster destroy{f' --dir {shlex.quote(str(directory))}' if named else ''}",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
     )

@@ -103,7 +103,8 @@ def _keys_from_first(spec: CommandSpec) -> Range | None:
 class Table:
     """All commands by upper-case name; frozen.
 
-    In a cluster (`by_slot`) only requests of one key go fast, since several keys must be seen to share a slot.
+    In a cluster (`by_slot`) only requests of one key go fast, since several keys must be seen to share a
+    slot.
     """
 
     def __init__(self, commands: dict[bytes, Command], by_slot: bool) -> None:

@@ -28,7 +28,7 @@ _BAD_PLACE = b"ERR invalid longitude,latitude pair %f,%f"
 
 def place(longitude: bytes, latitude: bytes) -> Place:
     """A place of two arguments. Raises CommandError."""
-    found = Place(finite_float(longitude), finite_float(latitude))
+    found = finite_float(longitude), finite_float(latitude)
     if not geohash.is_place(*found):
         raise CommandError(_BAD_PLACE % found)
     return found

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from node.command.args import finite_float, integer, syntax_error
 from node.command.call import Call
-from node.command.keyspec import Index, KeySpec, Keyword, Range, key
+from node.command.keyspec import KeySpec, Keyword, Range, key
 from node.command.spec import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command
 from node.commands.access import read_at, store
 from node.commands.geo import distance_reply, place, place_reply, unit_m

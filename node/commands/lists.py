@@ -23,7 +23,7 @@ from node.command.spec import (
     WRITE,
     command,
 )
-from node.commands.access import drop_if_empty, peek_at, peek_own, read_own
+from node.commands.access import drop_if_empty, peek_at, peek_own, pop_count, read_own
 from node.commands.waiting import pop_first, pop_options
 from node.errors import CommandError
 from node.integers import INT64_MAX
@@ -33,7 +33,6 @@ from node.resp.encode import EMPTY_ARRAY, OK, ZERO, array, bulk, bulks
 from node.values.lists import List
 
 LIST = EventClass.LIST
-NOT_POSITIVE = b"ERR value is out of range, must be positive"
 _MINUS_ONE = b":-1\r\n"
 LIST_CATEGORY = ["list"]
 TAKEN = RW | ACCESS | DELETE
@@ -77,42 +76,39 @@ def shift(call: Call, source: bytes, target: bytes, value: List, from_left: bool
 
     Raises CommandError before anything is changed.
     """
-    other = peek_at(call, target, List)
-    item = value.pop_left(call.db.limits) if from_left else value.pop_right(call.db.limits)
-    if other is None:
-        other = List()
-        _push_to(call, other, [item], to_left)
-        call.db.put(target, key_slot(target), other)
+    db = call.db
+    old = peek_at(call, target, List)
+    other = List() if old is None else old
+    item = value.pop_left(db.limits) if from_left else value.pop_right(db.limits)
+    if to_left:
+        other.push_left([item], db.limits)
     else:
-        _push_to(call, other, [item], to_left)
+        other.push_right([item], db.limits)
+    if old is None:
+        db.put(target, key_slot(target), other)
     call.changed(LIST, b"lpush" if to_left else b"rpush", target)
     call.changed(LIST, b"lpop" if from_left else b"rpop", source)
     drop_if_empty(call, source, value)
     return item
 
 
-def _push_to(call: Call, value: List, items: list[bytes], left: bool) -> None:
-    if left:
-        value.push_left(items, call.db.limits)
-    else:
-        value.push_right(items, call.db.limits)
-
-
 # The ends
 
 
 def _push(call: Call, argv: list[bytes], left: bool, create: bool) -> bytes:
-    name = argv[1]
-    value = peek_own(call, name, List)
-    if value is None:
-        if not create:
-            return ZERO
-        value = List()
-        _push_to(call, value, argv[2:], left)
-        call.db.put(name, call.slot, value)
+    name, db = argv[1], call.db
+    old = peek_own(call, name, List)
+    if old is None and not create:
+        return ZERO
+    value = List() if old is None else old
+    if left:
+        value.push_left(argv[2:], db.limits)
+        call.changes.log.append((LIST, b"lpush", name, db.index))
     else:
-        _push_to(call, value, argv[2:], left)
-    call.changes.log.append((LIST, b"lpush" if left else b"rpush", name, call.db.index))
+        value.push_right(argv[2:], db.limits)
+        call.changes.log.append((LIST, b"rpush", name, db.index))
+    if old is None:
+        db.put(name, call.slot, value)
     return encode.integer(len(value))
 
 
@@ -165,7 +161,7 @@ def _pop(call: Call, argv: list[bytes], left: bool) -> bytes:
         return call.reply.null if value is None else bulk(take(call, name, value, left))
     if len(argv) > 3:
         raise CommandError(b"ERR wrong number of arguments for '%b' command" % (b"lpop" if left else b"rpop"))
-    count = within(argv[2], 0, INT64_MAX, NOT_POSITIVE)
+    count = pop_count(argv[2])
     value = peek_own(call, name, List)
     if value is None:
         return call.reply.null_array

@@ -7,15 +7,14 @@ Replicas are told ZPOPMIN and ZPOPMAX of what it came to.
 from __future__ import annotations
 
 from node.blocking import Blocking
-from node.command.args import syntax_error, within
+from node.command.args import syntax_error
 from node.command.call import Call
 from node.command.keyspec import counted_keys, key, keys
 from node.command.session import Block
 from node.command.spec import ACCESS, BLOCKING, DELETE, FAST, RW, WRITE, command
-from node.commands.access import drop_if_empty, peek_own
+from node.commands.access import drop_if_empty, peek_own, pop_count
 from node.commands.waiting import deadline_s, pop_first, pop_options, pop_or_wait
 from node.commands.zsets import ZSET, ZSET_CATEGORY, entries_reply, pairs_reply
-from node.integers import INT64_MAX
 from node.resp.encode import EMPTY_ARRAY, array, bulk
 from node.values.zsets import Entry, Zset
 
@@ -42,7 +41,7 @@ def _pop(call: Call, argv: list[bytes], least: bool) -> bytes:
     if len(argv) > 3:
         raise syntax_error()
     has_count = len(argv) == 3
-    count = within(argv[2], 0, INT64_MAX, b"ERR value is out of range, must be positive") if has_count else 1
+    count = pop_count(argv[2]) if has_count else 1
     value = peek_own(call, argv[1], Zset)
     if value is None or not count:
         return EMPTY_ARRAY

@@ -14,14 +14,23 @@ def main() -> None:
 
 
 def document() -> str:
-    """All directives but the hidden ones, in two tables: those that count, and those that are ignored."""
+    """All directives but the hidden ones, in three tables: those that count, those that will, those that are
+    ignored.
+    """
     shown = [directive for directive in TABLE if not directive.hidden]
-    lines = ["| directive | value | default | CONFIG SET | meaning |", "| --- | --- | --- | --- | --- |"]
-    lines += [_row(directive, directive.doc) for directive in shown if not directive.ignored]
-    lines += ["", "Accepted and shown, without effect:", ""]
-    lines += ["| directive | value | default | CONFIG SET | why |", "| --- | --- | --- | --- | --- |"]
+    lines = _head("meaning")
+    lines += [
+        _row(directive, directive.doc) for directive in shown if not directive.ignored + directive.later
+    ]
+    lines += ["", "Accepted and shown, but not served yet:", "", *_head("what does not happen yet")]
+    lines += [_row(directive, directive.later) for directive in shown if directive.later]
+    lines += ["", "Accepted and shown, without effect:", "", *_head("why")]
     lines += [_row(directive, directive.ignored) for directive in shown if directive.ignored]
     return "\n".join(lines)
+
+
+def _head(last: str) -> list[str]:
+    return [f"| directive | value | default | CONFIG SET | {last} |", "| --- | --- | --- | --- | --- |"]
 
 
 def _row(directive: Directive[Any], meaning: str) -> str:

@@ -61,6 +61,14 @@ class Config:
         """A path as it is meant in a directive: relative to `dir`."""
         return os.path.join(self[DIR], path)
 
+    def unserved(self) -> list[Directive[Any]]:
+        """Directives that ask for what this server does not do yet. To ask for less than nothing is fine."""
+        return [directive for directive in TABLE if self._is_unserved(directive)]
+
+    def _is_unserved(self, directive: Directive[Any]) -> bool:
+        value = self._values[directive]
+        return bool(directive.later and value and value != directive.default)
+
     def get(self, patterns: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
         """What CONFIG GET answers: names (aliases too), values. Hidden directives must be named in full."""
         found: dict[bytes, tuple[bytes, bytes]] = {}
@@ -108,6 +116,8 @@ class Config:
                     self._roll_back(before, done)
                     raise _failed(directive.name.encode(), error.reason) from None
                 done.append(hook)
+        for directive in filter(self._is_unserved, values):
+            self.notice(directive.unserved_line)
 
     def _roll_back(self, before: Mapping[Directive[Any], Any], done: Iterable[Hook]) -> None:
         self._values.update(before)

@@ -32,6 +32,7 @@ class Rules(TypedDict, total=False):
     sensitive: bool
     deny_loading: bool
     ignored: str
+    later: str
 
 
 def special(

@@ -66,7 +66,8 @@ class Directive(Generic[T]):
     """One configuration directive, compared and hashed by identity: reading a value is one dict lookup.
 
     `ignored` says why a directive of redis-server means nothing to this server: it is accepted and shown, and
-    has no effect. `protected` ones need enable-protected-configs, `hidden` ones are shown only when named in
+    has no effect. `later` says what does not happen yet that a directive is about: whoever sets it is told so
+    in the log. `protected` ones need enable-protected-configs, `hidden` ones are shown only when named in
     full, the values of `sensitive` ones must not reach logs, `deny_loading` ones cannot change while data is
     loaded.
     """
@@ -82,6 +83,7 @@ class Directive(Generic[T]):
     sensitive: bool = False
     deny_loading: bool = False
     ignored: str = ""
+    later: str = ""
     check: Callable[[T], None] | None = None  # raises ConfigError
 
     def parse(self, words: Sequence[bytes | str], old: T | None = None) -> T:
@@ -95,6 +97,11 @@ class Directive(Generic[T]):
         if self.check is not None:
             self.check(value)
         return value
+
+    @property
+    def unserved_line(self) -> str:
+        """For the log, when a value is given that asks for what comes later."""
+        return f"Directive {self.name} is accepted but not served yet: {self.later}"
 
     def format(self, value: T) -> bytes:
         """As CONFIG GET prints it."""

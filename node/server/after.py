@@ -59,6 +59,8 @@ class After:
             for db_index, told in self.changes.expired:
                 self._tell(db_index, told)
         self._watch()
+        if self.watchers:
+            self.serve_waiting()
 
     def _tell(self, db_index: int, told: list[bytes]) -> None:
         for teller in self.tellers:

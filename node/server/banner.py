@@ -52,6 +52,12 @@ def say_starting(log: Log, given: bool) -> None:
         )
 
 
+def say_unserved(log: Log, config: Config) -> None:
+    """What the configuration asks for in vain, a line each."""
+    for directive in config.unserved():
+        log.notice(directive.unserved_line)
+
+
 def say_mode(log: Log, config: Config, identity: Identity) -> None:
     """The banner, or its one line."""
     to_terminal = not config[SYSLOG_ENABLED] and not config[LOGFILE] and os.isatty(1)

@@ -1,6 +1,6 @@
 """Background work: expired keys and fields, what is left of emptied databases, rates, idle clients.
 
-A round of active expiry takes at most `EXPIRE_SLICE_S`, and what is left waits for the next round, so a
+A round of active expiry takes at most `expire_slice_s`, and what is left waits for the next round, so a
 million keys that end together delay nobody. When nothing is left the next round is due when the next key is,
 so on an idle server a key is gone within 100 ms of its time.
 """
@@ -18,7 +18,8 @@ from node.keyspace.disposal import Disposal
 from node.observe.stats import Stats
 
 ROUND_MS = 100
-EXPIRE_SLICE_S = 0.002
+SLICE_S = 0.002
+EFFORT_SLICE_S = 0.0005  # what each further step of active-expire-effort adds
 EXPIRE_BATCH = 32
 EXPIRE_PAUSE_MS = 4
 
@@ -43,16 +44,21 @@ class Cron:
         self._policy = policy
         self._apply_expired = apply_expired
         self._settle = settle
+        self.expire_slice_s = SLICE_S
         self.every_100ms: list[Callable[[], None]] = []
         self.every_second: list[Callable[[], None]] = []
+
+    def follow_effort(self, effort: int) -> None:
+        """active-expire-effort, 1 to 10: how much of the time a pile of expired keys may take."""
+        self.expire_slice_s = SLICE_S + (effort - 1) * EFFORT_SLICE_S
 
     async def run(self) -> None:
         """The task; runs until cancelled."""
         rounds = 0
         next_round_s = time.monotonic()
         while True:
-            more = self.expire(EXPIRE_SLICE_S)
-            more |= self._disposal.work(EXPIRE_SLICE_S)
+            more = self.expire(self.expire_slice_s)
+            more |= self._disposal.work(SLICE_S)
             if time.monotonic() >= next_round_s:
                 next_round_s += ROUND_MS / 1000
                 rounds += 1

@@ -15,7 +15,7 @@ Source: the pages of GEOADD and GEOSEARCH; geohash.c, geohash_helper.c and geo.c
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 STEP_MAX = 26
 LONGITUDE_MAX = 180.0
@@ -25,6 +25,8 @@ LATITUDE_MAX = 85.05112878
 _EARTH_RADIUS_M = 6372797.560856
 _MERCATOR_MAX_M = 20037726.37
 _RADIANS = math.pi / 180.0
+_COLUMNS = 1 << STEP_MAX
+_CELLS = _COLUMNS * _COLUMNS
 _UINT32_MAX = (1 << 32) - 1
 _UINT64_MAX = (1 << 64) - 1
 _ALPHABET = b"0123456789bcdefghjkmnpqrstuvwxyz"
@@ -35,11 +37,8 @@ _NEIGHBOURS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, 
 """Steps east and north, in the order in which the cells around the centre's are looked at."""
 
 
-class Place(NamedTuple):
-    """Degrees east and north."""
-
-    longitude: float
-    latitude: float
+Place: TypeAlias = tuple[float, float]
+"""Longitude and latitude: degrees east and north."""
 
 
 class Area(NamedTuple):
@@ -61,8 +60,8 @@ def is_place(longitude: float, latitude: float) -> bool:
 
 def encode(place: Place, step: int = STEP_MAX, latitude_max: float = LATITUDE_MAX) -> int:
     """The cell of a place: `2 * step` bits."""
-    east = (place.longitude + LONGITUDE_MAX) / (LONGITUDE_MAX + LONGITUDE_MAX)
-    north = (place.latitude + latitude_max) / (latitude_max + latitude_max)
+    east = (place[0] + LONGITUDE_MAX) / (LONGITUDE_MAX + LONGITUDE_MAX)
+    north = (place[1] + latitude_max) / (latitude_max + latitude_max)
     bits = bytearray(64)
     bits[0::2] = f"{int(east * (1 << step)):032b}".encode()
     bits[1::2] = f"{int(north * (1 << step)):032b}".encode()
@@ -85,11 +84,19 @@ def decode(cell: int, step: int = STEP_MAX) -> Area:
 
 def place_of(score: float) -> Place:
     """The middle of the cell that a score names, which any other number does in some way as well."""
-    west, south, east, north = decode(_cell_of(score))
-    longitude, latitude = (west + east) / 2, (south + north) / 2
-    return Place(
-        max(min(longitude, LONGITUDE_MAX), -LONGITUDE_MAX), max(min(latitude, LATITUDE_MAX), -LATITUDE_MAX)
-    )
+    if not 0 <= score < _CELLS:
+        west, south, east, north = decode(_cell_of(score))
+        longitude, latitude = (west + east) / 2, (south + north) / 2
+        longitude = max(min(longitude, LONGITUDE_MAX), -LONGITUDE_MAX)
+        return longitude, max(min(latitude, LATITUDE_MAX), -LATITUDE_MAX)
+    # The same with less ado: a search asks this of every candidate.
+    bits = f"{int(score):064b}"
+    column, row = int(bits[0::2], 2), int(bits[1::2], 2)
+    west = column / _COLUMNS * (LONGITUDE_MAX + LONGITUDE_MAX) - LONGITUDE_MAX
+    east = (column + 1) / _COLUMNS * (LONGITUDE_MAX + LONGITUDE_MAX) - LONGITUDE_MAX
+    south = row / _COLUMNS * (LATITUDE_MAX + LATITUDE_MAX) - LATITUDE_MAX
+    north = (row + 1) / _COLUMNS * (LATITUDE_MAX + LATITUDE_MAX) - LATITUDE_MAX
+    return (west + east) / 2, (south + north) / 2
 
 
 def _cell_of(score: float) -> int:
@@ -110,10 +117,10 @@ def text(place: Place) -> bytes:
 
 def distance_m(a: Place, b: Place) -> float:
     """Along the surface of a sphere, by the haversine formula."""
-    v = math.sin((b.longitude * _RADIANS - a.longitude * _RADIANS) / 2)
+    v = math.sin((b[0] * _RADIANS - a[0] * _RADIANS) / 2)
     if v == 0.0:
-        return latitude_distance_m(a.latitude, b.latitude)
-    a_radians, b_radians = a.latitude * _RADIANS, b.latitude * _RADIANS
+        return latitude_distance_m(a[1], b[1])
+    a_radians, b_radians = a[1] * _RADIANS, b[1] * _RADIANS
     u = math.sin((b_radians - a_radians) / 2)
     square = u * u + math.cos(a_radians) * math.cos(b_radians) * v * v
     return 2.0 * _EARTH_RADIUS_M * math.asin(math.sqrt(min(square, 1.0)))
@@ -174,12 +181,11 @@ class Box(NamedTuple):
     unit_m: float
 
     def distance_m(self, place: Place) -> float | None:
-        centre = self.centre
-        if latitude_distance_m(place.latitude, centre.latitude) > self.height * self.unit_m / 2:
+        if latitude_distance_m(place[1], self.centre[1]) > self.height * self.unit_m / 2:
             return None
-        if distance_m(place, Place(centre.longitude, place.latitude)) > self.width * self.unit_m / 2:
+        if distance_m(place, (self.centre[0], place[1])) > self.width * self.unit_m / 2:
             return None
-        return distance_m(centre, place)
+        return distance_m(self.centre, place)
 
     def half_sides_m(self) -> tuple[float, float]:
         return self.unit_m * (self.width / 2), self.unit_m * (self.height / 2)
@@ -192,7 +198,7 @@ class Box(NamedTuple):
 def score_ranges(shape: Shape) -> list[tuple[int, int]]:
     """From which score to before which one the members in a shape are, range by range as to be looked at."""
     bounds = _bounds(shape)
-    step = _step(shape.reach_m(), shape.centre.latitude)
+    step = _step(shape.reach_m(), shape.centre[1])
     if step > 1 and not _reaches(shape.centre, step, bounds):
         step -= 1
     cell = encode(shape.centre, step)

@@ -6,6 +6,8 @@ as '\\x00'. A mark before a request says how far the replies may differ:
     (none)  not at all
     ~       integers in it may differ by up to two seconds or 2000 ms (each server has its own clock)
     *       the order of an array does not count
+    =       doubles are equal, however they are written: with 17 digits by Redis 7.0, with as many as are
+            needed by 7.2 and here
     -       not compared: the reply is random, or differs by design (say why in a comment)
 
 `#` begins a comment. Every script starts with an empty keyspace, in the protocol version under test.
@@ -28,7 +30,7 @@ import pytest
 START_DEADLINE_S = 20.0
 REPLY_DEADLINE_S = 20.0
 CLOCKS_APART = 2000
-MARKS = "~*-"
+MARKS = "~*=-"
 
 Request = tuple[str, list[bytes]]
 """A mark ("" when there is none) and the words."""
@@ -113,7 +115,14 @@ def agree(mark: str, ours: bytes, theirs: bytes) -> bool:
         pairs = zip(numbers.findall(ours), numbers.findall(theirs), strict=False)
         close = all(abs(int(a) - int(b)) <= CLOCKS_APART for a, b in pairs)
         return close and numbers.sub(b"", ours) == numbers.sub(b"", theirs)
-    return False
+    return mark == "=" and _with_doubles(ours) == _with_doubles(theirs)
+
+
+def _with_doubles(reply: bytes) -> list[bytes | float]:
+    """The lines of a reply, doubles as such; without the lengths of strings, which go with their digits."""
+    double = re.compile(rb",?(-?\d+\.\d+(e[+-]?\d+)?)")
+    lines = [line for line in reply.split(b"\r\n") if not re.fullmatch(rb"\$\d+", line)]
+    return [float(match[1]) if (match := double.fullmatch(line)) else line for line in lines]
 
 
 @dataclass

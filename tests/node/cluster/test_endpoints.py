@@ -1,5 +1,5 @@
-"""Which way to other nodes a client is told: cluster-preferred-endpoint-type, cluster-inside-networks, and the
-addresses that nodes announce for clients."""
+"""Which way to other nodes a client is told: cluster-preferred-endpoint-type, cluster-inside-networks, and
+the addresses that nodes announce for clients."""
 
 from __future__ import annotations
 

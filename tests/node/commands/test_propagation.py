@@ -83,6 +83,51 @@ SCRIPTS = {
         MOVE e 2
         TOUCH f
         """,
+    "streams": """
+        XADD s 1-1 f v
+        XADD s 1-* f v
+        XADD s NOMKSTREAM MAXLEN 5 2 f v
+        XADD s MAXLEN ~ 1 3-1 f v
+        XADD s MINID ~ 1 4-1 f v
+        XADD s MINID = 2 5-1 f v
+        XADD s 5-1 f v
+        XADD none NOMKSTREAM 5-1 f v
+        XTRIM s MAXLEN ~ 1
+        XTRIM s MAXLEN 2
+        XTRIM s MAXLEN 2
+        XDEL s 4-1 9-9
+        XDEL s 9-9
+        XSETID s 6-0 ENTRIESADDED 9
+        XADD s 7-1 f v
+        XADD s 7-2 f v
+        XADD s 7-3 f v
+        XADD s 7-4 f v
+        XGROUP CREATE s g 0
+        XGROUP CREATE s g 0
+        XGROUP CREATECONSUMER s g c
+        XGROUP CREATECONSUMER s g c
+        XGROUP CREATECONSUMER s g d
+        XREADGROUP GROUP g c NOACK COUNT 1 STREAMS s >
+        XREADGROUP GROUP g c NOACK COUNT 2 STREAMS s >
+        XCLAIM s g c 0 7-1 7-3 FORCE JUSTID
+        XCLAIM s g d 0 7-1-0 7-3
+        XCLAIM s g d 0 7-1 9-9
+        XCLAIM s g d 100000 7-3
+        XCLAIM s g c 0 7-1 RETRYCOUNT 5 TIME 77
+        XCLAIM s g c 0 9-9 LASTID 7-3
+        XREADGROUP GROUP g c STREAMS s 0
+        XAUTOCLAIM s g d 0 0
+        XDEL s 7-3
+        XAUTOCLAIM s g c 0 7-2 JUSTID
+        XACK s g 9-9
+        XACK s g 7-1 9-9
+        XGROUP SETID s g $
+        XGROUP DELCONSUMER s g c
+        XGROUP DELCONSUMER s g c
+        XGROUP DESTROY s g
+        XGROUP DESTROY s g
+        XGROUP CREATE new g $ MKSTREAM ENTRIESREAD 0
+        """,
     "expire": """
         SET k v
         EXPIRE k 100
