@@ -44,8 +44,9 @@ class Roles:
         self._followed: tuple[str, str, int] | None = None
 
     def follow(self, primary: Member) -> None:
-        """Become a replica of `primary`; we own no slots. Everybody is told: until our primary knows, it ignores
-        our MFSTART.
+        """Become a replica of `primary`; we own no slots.
+
+        Everybody is told: until our primary knows, it ignores our MFSTART.
         """
         ctx = self._ctx
         ctx.state.make_replica(ctx.me, primary)

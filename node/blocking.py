@@ -28,8 +28,8 @@ from node.resp.encode import error
 BLOCKED_KIND = b"keys"
 
 Attempt = Callable[[Call, bytes], bytes | None]
-"""Tries again, since the key has changed; the reply, or None when there is still nothing. To take from another
-key would be to overtake those who wait for that. May raise CommandError, which ends the wait.
+"""Tries again, since the key has changed; the reply, or None when there is still nothing. To take from
+another key would be to overtake those who wait for that. May raise CommandError, which ends the wait.
 """
 
 Watcher = Callable[[list[Change]], None]

@@ -40,6 +40,4 @@ def show_local(
         f"Connect:        redis-cli -c -h {address.host} -p {address.port}\n"
         f"Remove:         ctl cluster destroy{f' --dir {shlex.quote(str(directory))}' if named else ''}",
         soft_wrap=True,
-        highlight=False,
-        markup=False,
     )

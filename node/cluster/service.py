@@ -44,7 +44,7 @@ from node.cluster.bus import Bus
 from node.cluster.endpoints import audience
 from node.cluster.nodes_file import NodesFile, NodesFileError
 from node.cluster.routing import KeyExists, Router
-from node.cluster.settings import FOLLOWED, core_settings
+from node.cluster.settings import FOLLOWED, bus_port, core_settings
 from node.command.session import Session
 from node.config import table as directives
 from node.config.config import Config
@@ -97,7 +97,8 @@ class Cluster:
             log.notice(f"No cluster configuration found, I'm {state.me.node_id}")
         else:
             log.notice(f"Node configuration loaded, I'm {state.me.node_id}")
-        self.core = Core(core_settings(config), state, host, rng, now_ms)
+        self._bus_port = bus_port(config)
+        self.core = Core(core_settings(config, self._bus_port), state, host, rng, now_ms)
         self._file.save(state, fsync=True)
         self.bus = Bus(
             self,
@@ -182,7 +183,7 @@ class Cluster:
                 self.carry_out()
 
     def _settings_changed(self) -> None:
-        self.core.settings = core_settings(self._config)
+        self.core.settings = core_settings(self._config, self._bus_port)
         self.carry_out()
 
     # What the core wants is carried out

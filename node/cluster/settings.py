@@ -6,8 +6,6 @@ from gossip.settings import Settings
 from node.config import table as directives
 from node.config.config import Config
 
-BUS_PORT_OFFSET = 10_000
-
 FOLLOWED = (
     directives.CLUSTER_NODE_TIMEOUT,
     directives.CLUSTER_PING_INTERVAL,
@@ -31,11 +29,11 @@ FOLLOWED = (
 
 
 def bus_port(config: Config) -> int:
-    """The port the bus listens on."""
-    return config[directives.CLUSTER_PORT] or config[directives.PORT] + BUS_PORT_OFFSET
+    """The port the bus listens on from the start of the node: CONFIG SET port leaves it alone."""
+    return config[directives.CLUSTER_PORT] or config[directives.PORT] + directives.BUS_PORT_OFFSET
 
 
-def core_settings(config: Config) -> Settings:
+def core_settings(config: Config, bus_port: int) -> Settings:
     """The core's settings as the directives have them now."""
     return Settings(
         node_timeout_ms=config[directives.CLUSTER_NODE_TIMEOUT],
@@ -47,7 +45,7 @@ def core_settings(config: Config) -> Settings:
         replica_no_failover=config[directives.CLUSTER_REPLICA_NO_FAILOVER],
         repl_ping_period_ms=config[directives.REPL_PING_REPLICA_PERIOD] * 1000,
         port=config[directives.PORT],
-        bus_port=bus_port(config),
+        bus_port=bus_port,
         announce_ip=config[directives.CLUSTER_ANNOUNCE_IP] or "",
         announce_port=config[directives.CLUSTER_ANNOUNCE_PORT],
         announce_bus_port=config[directives.CLUSTER_ANNOUNCE_BUS_PORT],

@@ -7,7 +7,7 @@ LMPOP, which is told as the LPOP or RPOP it came to.
 from __future__ import annotations
 
 from gossip.slots import key_slot
-from node.command.args import NO_SUCH_KEY, bounded, integer, syntax_error, within
+from node.command.args import NO_SUCH_KEY, WRONG_TYPE, bounded, integer, syntax_error, within
 from node.command.call import Call
 from node.command.keyspec import counted_keys, key
 from node.command.spec import (
@@ -97,19 +97,24 @@ def shift(call: Call, source: bytes, target: bytes, value: List, from_left: bool
 
 def _push(call: Call, argv: list[bytes], left: bool, create: bool) -> bytes:
     name, db = argv[1], call.db
-    old = peek_own(call, name, List)
-    if old is None and not create:
-        return ZERO
-    value = List() if old is None else old
+    old = db.peek(name, call.slot, call.now_ms)
+    if old is None:
+        if not create:
+            return ZERO
+        value = List()
+    elif type(old) is List:
+        value = old
+    else:
+        raise CommandError(WRONG_TYPE)
     if left:
-        value.push_left(argv[2:], db.limits)
+        size = value.push_left(argv[2:], db.limits)
         call.changes.log.append((LIST, b"lpush", name, db.index))
     else:
-        value.push_right(argv[2:], db.limits)
+        size = value.push_right(argv[2:], db.limits)
         call.changes.log.append((LIST, b"rpush", name, db.index))
     if old is None:
         db.put(name, call.slot, value)
-    return encode.integer(len(value))
+    return encode.integer(size)
 
 
 _PUSH_COMPLEXITY = (

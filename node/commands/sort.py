@@ -28,7 +28,7 @@ from node.resp.encode import array
 from node.values.hashes import Hash
 from node.values.lists import List
 from node.values.sets import Set
-from node.values.strings import as_bytes
+from node.values.strings import TYPES, as_bytes
 from node.values.zsets import Zset
 
 _COMPLEXITY = (
@@ -74,7 +74,7 @@ class Pattern:
         name = self.prefix + element + self.suffix
         value = call.read(name)
         if self.field is None:
-            return as_bytes(value) if type(value) is bytes or type(value) is int else None
+            return as_bytes(value) if value is not None and type(value) in TYPES else None
         if type(value) is not Hash:
             return None
         there = read_hash_at(call, name)  # again, for the fields whose time is over

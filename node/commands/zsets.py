@@ -19,7 +19,8 @@ from node.errors import CommandError
 from node.integers import INT64_MAX
 from node.keyspace.changes import EventClass
 from node.resp import encode
-from node.resp.encode import EMPTY_ARRAY, ZERO, Encoder, array, bulk, bulks, format_double
+from node.resp.encode import EMPTY_ARRAY, ONE, ZERO, Encoder, array, bulk, bulks, format_double
+from node.values.limits import Limits
 from node.values.zsets import ADDED, SAME, Entry, Zset
 
 ZSET = EventClass.ZSET
@@ -54,7 +55,22 @@ _ZADD_WORDS = {b"NX": _NX, b"XX": _XX, b"GT": _GT, b"LT": _LT, b"CH": _CH, b"INC
 )  # fmt: skip
 def zadd(call: Call, argv: list[bytes]) -> bytes:
     """Adds members with scores to a sorted set, or changes the scores of those that are there."""
+    limits = call.db.limits
+    if len(argv) == 4 and argv[2][:1] <= b"9" and limits.zset_max_listpack_entries:
+        return _add_one(call, argv[1], finite_float(argv[2]), argv[3], limits)
     return _add(call, argv, 0)
+
+
+def _add_one(call: Call, name: bytes, score: float, member: bytes, limits: Limits) -> bytes:
+    """What nearly all ZADDs are: one member, no options."""
+    value = peek_own(call, name, Zset)
+    if value is None:
+        value = Zset.create(1, len(member), limits)
+        call.db.put(name, call.slot, value)
+    outcome = value.set(member, score, limits)
+    if outcome != SAME:
+        call.changes.log.append((ZSET, b"zadd", name, call.db.index))
+    return ONE if outcome == ADDED else ZERO
 
 
 @command(

@@ -23,6 +23,14 @@ _TAKEN = RW | ACCESS | DELETE
 _FLAGS = WRITE | BLOCKING
 
 
+def _take_one(call: Call, name: bytes, value: Zset, least: bool) -> bytes:
+    """Removes one entry; returns its member and score, encoded."""
+    score, member = value.pop(least=least)
+    call.changes.log.append((ZSET, b"zpopmin" if least else b"zpopmax", name, call.db.index))
+    drop_if_empty(call, name, value)
+    return bulk(member) + call.reply.double(score)
+
+
 def _take(call: Call, name: bytes, value: Zset, least: bool, count: int) -> list[Entry]:
     """Removes up to `count` entries (one or more), in the order in which they leave."""
     size = len(value)
@@ -38,18 +46,17 @@ def _told(name: bytes, least: bool) -> list[bytes]:
 
 
 def _pop(call: Call, argv: list[bytes], least: bool) -> bytes:
+    name = argv[1]
+    if len(argv) == 2:
+        value = peek_own(call, name, Zset)
+        return EMPTY_ARRAY if value is None else b"*2\r\n" + _take_one(call, name, value, least)
     if len(argv) > 3:
         raise syntax_error()
-    has_count = len(argv) == 3
-    count = pop_count(argv[2]) if has_count else 1
-    value = peek_own(call, argv[1], Zset)
+    count = pop_count(argv[2])
+    value = peek_own(call, name, Zset)
     if value is None or not count:
         return EMPTY_ARRAY
-    taken = _take(call, argv[1], value, least, count)
-    if has_count:
-        return entries_reply(call.reply, taken, with_scores=True)
-    score, member = taken[0]
-    return array([bulk(member), call.reply.double(score)])
+    return entries_reply(call.reply, _take(call, name, value, least, count), with_scores=True)
 
 
 _POP_COMPLEXITY = (
@@ -124,9 +131,8 @@ def _blocking_pop(blocking: Blocking, call: Call, argv: list[bytes], least: bool
     deadline = deadline_s(call, argv[-1])
 
     def take(call: Call, name: bytes, value: Zset) -> bytes:
-        [(score, member)] = _take(call, name, value, least, 1)
         call.rewrite(_told(name, least))
-        return array([bulk(name), bulk(member), call.reply.double(score)])
+        return b"*3\r\n" + bulk(name) + _take_one(call, name, value, least)
 
     return pop_or_wait(blocking, call, argv, argv[1:-1], deadline, Zset, take)
 

@@ -19,11 +19,21 @@ from typing import Any
 from node.config.config import Config
 from node.config.directive import ConfigError, Directive
 from node.config.rewrite import FILE_ONLY
-from node.config.table import BY_NAME, CLUSTER_ENABLED, DATABASES, LOGFILE, REPLICAOF
+from node.config.table import (
+    BUS_PORT_OFFSET,
+    BY_NAME,
+    CLUSTER_ENABLED,
+    CLUSTER_PORT,
+    DATABASES,
+    LOGFILE,
+    PORT,
+    REPLICAOF,
+)
 from node.words import quote, split_words
 
 COMMAND_LINE = "the command line"
 _INCLUDE_DEPTH = 16
+_PORT_MAX = 65535
 _DEPRECATED = frozenset((b"list-max-ziplist-entries", b"list-max-ziplist-value", b"lua-replicate-commands"))
 
 
@@ -47,12 +57,14 @@ class ConfigFileError(Exception):
 
     def report(self, version: str) -> str:
         """What is printed to standard error before the exit with status 1."""
-        where = ""
-        if self.line is not None:
-            text = self.line.text.decode("utf-8", "backslashreplace")
-            place = f"line {self.line.number} of {self.line.source}"
-            where = f"Reading the configuration file, at {place}\n>>> '{text}'\n"
-        return f"\n*** FATAL CONFIG FILE ERROR (Shoal {version}) ***\n{where}{self.reason}\n"
+        if self.line is None:
+            return f"Fatal error, {self.reason}\n"
+        text = self.line.text.decode("utf-8", "backslashreplace")
+        return (
+            f"\n*** FATAL CONFIG FILE ERROR (Shoal {version}) ***\n"
+            f"Reading the configuration file, at line {self.line.number} of {self.line.source}\n"
+            f">>> '{text}'\n{self.reason}\n"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,11 @@ class Startup:
 
     config: Config
     others: dict[str, list[Line]] = field(default_factory=dict)
+
+    def refuse_others(self) -> None:
+        """While no part of the node takes such lines. Raises ConfigFileError."""
+        for name, lines in self.others.items():
+            raise ConfigFileError(f"Lines of '{name}' are not served yet", lines[0])
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:
@@ -149,9 +166,9 @@ class _Reader:
         try:
             with open(path, "rb") as file:
                 text = file.read()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ConfigFileError(
-                f"can't open config file '{path}': {error.strerror}", included_by
+                f"can't open config file '{path}': {_reason(error)}", included_by
             ) from error
         self.open_files.append(real)
         self.read_text(text, path)
@@ -212,6 +229,12 @@ class _Reader:
         """What can only be judged when all lines are known."""
         config = self.config
         if config[CLUSTER_ENABLED]:
+            if not config[CLUSTER_PORT] and config[PORT] > _PORT_MAX - BUS_PORT_OFFSET:
+                raise ConfigFileError(
+                    f"the bus needs a port {BUS_PORT_OFFSET} above this one: choose one up to "
+                    f"{_PORT_MAX - BUS_PORT_OFFSET}, or set cluster-port",
+                    self.at.get(PORT),
+                )
             if config[REPLICAOF] is not None:
                 raise ConfigFileError(
                     "replicaof directive not allowed in cluster mode", self.at.get(REPLICAOF)
@@ -222,9 +245,14 @@ class _Reader:
             try:
                 open(path, "ab").close()
             except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or str(error)
-                raise ConfigFileError(f"Can't open the log file: {reason}", self.at.get(LOGFILE)) from error
+                raise ConfigFileError(
+                    f"Can't open the log file: {_reason(error)}", self.at.get(LOGFILE)
+                ) from error
         return self.startup
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _nearest(name: bytes) -> str:

@@ -41,6 +41,7 @@ from node.config.special import (
 )
 
 MB = 1 << 20
+BUS_PORT_OFFSET = 10_000
 
 # Why a directive means nothing here.
 _ALLOCATOR = "memory is Python's to allocate"

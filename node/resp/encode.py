@@ -81,12 +81,14 @@ def format_double(value: float) -> bytes:
     """A double in the shortest form that reads back the same, laid out as Redis 7.2 prints scores: `3`,
     `0.1`, `0.00001`, `1e-7`, `1.2345678901234e+5`, `1e+100`, `inf`, `-0`.
     """
-    if value != value:
+    if -_EXACT_INTEGER_MAX <= value <= _EXACT_INTEGER_MAX:
+        whole = int(value)
+        if whole == value:
+            return b"%d" % whole if whole or math.copysign(1, value) > 0 else b"-0"
+    elif value != value:
         return b"nan"
-    if value in (math.inf, -math.inf):
+    elif value in (math.inf, -math.inf):
         return b"inf" if value > 0 else b"-inf"
-    if value == int(value) and abs(value) <= _EXACT_INTEGER_MAX:
-        return b"-0" if value == 0 and math.copysign(1, value) < 0 else b"%d" % int(value)
     text = repr(value)
     if "e" not in text and len(text) - text.index(".") - 1 <= _PLAIN_DECIMALS:
         return text.encode()

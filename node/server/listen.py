@@ -94,7 +94,7 @@ def unix_listener(path: str, mode: int, group: str, backlog: int) -> socket.sock
         listener.setblocking(False)
     except OSError as failed:
         listener.close()
-        raise ListenError(f"Could not create the unix socket {path}: {failed.strerror}") from failed
+        raise ListenError(f"Could not create the unix socket {path}: {failed.strerror or failed}") from failed
     return listener
 
 

@@ -66,6 +66,7 @@ class Server:
         self._credentials = credentials
         self._tcp: list[Listener] = []
         self._unix: list[Listener] = []
+        self._unix_path = ""
         self._bound: tuple[tuple[str, ...], int] = ((), 0)
         self._http_logged_s = -math.inf
         self.serve: Serve = dispatcher.serve
@@ -78,8 +79,8 @@ class Server:
         """Opens the listening sockets. Raises ListenError when one cannot be had."""
         config = self._config
         self._listen_tcp(config[directives.BIND], config[directives.PORT])
-        path = config[directives.UNIXSOCKET]
-        if path:
+        if config[directives.UNIXSOCKET]:
+            path = self._unix_path = config.resolve(config[directives.UNIXSOCKET])
             mode, group = config[directives.UNIXSOCKETPERM], config[directives.UNIXSOCKETGROUP]
             listener = unix_listener(path, mode, group, config[directives.TCP_BACKLOG])
             self._unix.append(self._serve_listener(listener))
@@ -110,7 +111,7 @@ class Server:
             self._close(self._unix)
             self._log.notice("Removing the unix socket file.")
             try:
-                os.unlink(self._config[directives.UNIXSOCKET])
+                os.unlink(self._unix_path)
             except OSError as failed:
                 self._log.warning(f"Error removing the unix socket file: {failed.strerror}")
 

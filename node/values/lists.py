@@ -130,33 +130,41 @@ class List:
 
     # The ends
 
-    def push_left(self, items: Sequence[bytes], limits: Limits) -> None:
-        """Puts each of `items` (one or more) before all, so that the last comes to stand first."""
+    def push_left(self, items: Sequence[bytes], limits: Limits) -> int:
+        """Puts each of `items` (one or more) before all, so that the last comes to stand first.
+
+        Returns how many elements there are.
+        """
         if self._big is None and not self._grow(items, limits):
             parts = [item if item.isascii() else escape(item) for item in reversed(items)]
             self._packed = b"\xff%b%b" % (SEPARATOR.join(parts), self._packed)
             self._count += len(items)
-            return
+            return self._count
         big = self._big
         assert big is not None
+        if self._bytes >= 0:
+            self._add_bytes(items, limits)
         for item in items:
             big.push_left(item)
-        if self._bytes >= 0:
-            self._bytes += sum(map(listpack_entry_bytes, items))
+        return big.count
 
-    def push_right(self, items: Sequence[bytes], limits: Limits) -> None:
-        """Puts each of `items` (one or more) behind all."""
+    def push_right(self, items: Sequence[bytes], limits: Limits) -> int:
+        """Puts each of `items` (one or more) behind all.
+
+        Returns how many elements there are.
+        """
         if self._big is None and not self._grow(items, limits):
             parts = [item if item.isascii() else escape(item) for item in items]
             self._packed = b"%b%b\xff" % (self._packed, SEPARATOR.join(parts))
             self._count += len(items)
-            return
+            return self._count
         big = self._big
         assert big is not None
+        if self._bytes >= 0:
+            self._add_bytes(items, limits)
         for item in items:
             big.push_right(item)
-        if self._bytes >= 0:
-            self._bytes += sum(map(listpack_entry_bytes, items))
+        return big.count
 
     def pop_left(self, limits: Limits) -> bytes:
         """Removes and returns the first element. The list must not be empty."""
@@ -301,6 +309,13 @@ class List:
         self._packed = packed.EMPTY
         self._count = 0
         return True
+
+    def _add_bytes(self, items: Sequence[bytes], limits: Limits) -> None:
+        """Called when a quicklist got more elements; one far from shrinking is not followed any more."""
+        if self._bytes > 2 * limits.list_bytes:
+            self._bytes = _UNKNOWN
+        else:
+            self._bytes += sum(map(listpack_entry_bytes, items))
 
     def _shrink(self, popped: bytes, limits: Limits) -> None:
         """Called when a quicklist has lost an element."""

@@ -287,6 +287,15 @@ class Zset:
         self._remove_packed(rank, rank + 1)
         return True
 
+    def pop(self, *, least: bool) -> Entry:
+        """Removes and returns the first (last) entry. The set must not be empty."""
+        if self._table is None or self._ranked is None:
+            rank = 0 if least else len(self._scores) - 1
+            return self.remove_slice(rank, rank + 1)[0]
+        entry: Entry = self._ranked.pop(0 if least else -1)
+        self._table.pop(entry[1], None)
+        return entry
+
     def remove_slice(self, start: int, stop: int, *, reverse: bool = False) -> list[Entry]:
         """Removes the entries of a span of ranks and returns them; with `reverse`, the last one first."""
         removed = self.slice(start, stop, reverse=reverse)

@@ -375,6 +375,10 @@ SET other v XX
 APPEND other w
 LPUSH l x
 APPEND l x
+RPUSH ids 1
+SETBIT long1 40000 1
+SORT ids GET long*
+SORT ids BY long*
 """
 
 SCRIPTS = {

@@ -3,9 +3,9 @@
 A line of a script is a client's number and its request. After each request every client that waited on either
 server must have got the same, or nothing, on both.
 
-A command that stores its outcome in place of a key of another type (SORT b STORE a, where a is a string) wakes
-nobody in Redis, and here those who wait for a, like any other way in which a list can come to be there. So
-none does that here.
+A command that stores its outcome in place of a key of another type (SORT b STORE a, where a is a string)
+wakes nobody in Redis, and here those who wait for a, like any other way in which a list can come to be there.
+So none does that here.
 """
 
 from __future__ import annotations

@@ -70,8 +70,37 @@ def test_a_bad_address_is_a_usage_error(address: str) -> None:
     assert "is not an address like" in result.stderr
 
 
-def test_an_unknown_verb_is_a_usage_error() -> None:
-    assert ctl("cluster", "frobnicate").exit_code == 2
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["clustr"], "No such command 'clustr'"),
+        (["--jsn"], "No such option '--jsn'"),
+        (["cluster", "frobnicate"], "No such command 'frobnicate'"),
+        (["cluster", "status", "--jsn"], "No such option '--jsn'"),
+        (["cluster", "create", "--nodes", "x"], "Invalid value for '--nodes'"),
+        (["cluster", "failover"], "Missing argument 'NODE'"),
+    ],
+)
+def test_mistyped_arguments_are_told_in_one_line_with_a_hint(words: list[str], said: str) -> None:
+    result = ctl(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    line, hint = result.stderr.splitlines()
+    assert line.startswith(f"ctl: {said}")
+    assert "--help` lists" in hint
+
+
+def test_mistyped_arguments_as_json() -> None:
+    result = ctl("cluster", "status", "--json", "--bogus")
+    document = json.loads(result.stdout)
+    assert (document["status"], result.exit_code, result.stderr) == (2, 2, "")
+    assert document["error"].startswith("No such option '--bogus'")
+
+
+@pytest.mark.parametrize("verb", CLUSTER_VERBS)
+def test_every_verb_takes_yes(verb: str) -> None:
+    """One that never asks takes it too, so that a script may give it to all."""
+    assert "No such option '--yes'" not in ctl("cluster", verb, "--yes", "--bogus").stderr
+    assert "--yes" in ctl("cluster", verb, "--help").output
 
 
 def test_a_server_that_does_not_exist(tmp_path: Path) -> None:

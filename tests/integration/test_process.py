@@ -143,13 +143,47 @@ class TestRefusals:
             (["--prot", "7000"], "did you mean 'port'?"),
             (["--maxclients", "none"], "argument couldn't be parsed into an integer"),
             (["--port", "0"], "Configured to not listen anywhere, exiting."),
+            (["/"], "can't open config file '/': Is a directory"),
+            (["--include", "nowhere.conf"], "/nowhere.conf': No such file or directory"),
+            (["--logfile", "/"], "Can't open the log file: Is a directory"),
+            (
+                ["--cluster-enabled", "yes", "--cluster-config-file", "/nonexistent/n"],
+                "/nonexistent/n: No such",
+            ),
+            (["--cluster-enabled", "yes", "--port", "60000"], "the bus needs a port 10000 above this one"),
+            (["--unixsocket", "/nonexistent/s"], "Could not create the unix socket /nonexistent/s: No such"),
+            (["--unixsocket", "s" * 200], "AF_UNIX path too long"),
+            (["--unixsocket", "s", "--unixsocketgroup", "nobodies"], "there is no group 'nobodies'"),
+            (["--sentinel"], "Fatal error, sentinel mode is not served yet"),
+            (["--user", "alice on nopass"], "Lines of 'user' are not served yet"),
+            (["--rename-command", "FLUSHALL", "NO"], "Lines of 'rename-command' are not served yet"),
+            (["--loadmodule", "x.so"], "Lines of 'loadmodule' are not served yet"),
         ],
     )
     def test_one_clear_reason_and_status_1(self, start_node, arguments, reason):
+        """It is the last line."""
         node = start_node(*arguments)
         assert node.exit_status() == 1
-        assert reason in node.logged()
+        assert reason in node.logged().strip().splitlines()[-1]
         assert "Traceback" not in node.logged()
+
+    def test_a_file_that_may_not_be_read(self, start_node, tmp_path):
+        file = tmp_path / "node.conf"
+        file.touch()
+        file.chmod(0)
+        if os.access(file, os.R_OK):
+            pytest.skip("this user may read everything")
+        node = start_node(str(file))
+        assert node.exit_status() == 1
+        assert node.logged() == f"Fatal error, can't open config file '{file}': Permission denied\n"
+
+    def test_directives_that_are_not_served_yet_are_named(self, shoal_node):
+        node = shoal_node("--appendonly", "yes", "--save", "", "--maxmemory", "100mb")
+        told = re.findall(r"Directive (\S+) is accepted but not served yet: (.*)", node.logged())
+        assert told == [
+            ("maxmemory", "memory is not limited, and no key is evicted"),
+            ("appendonly", "nothing is saved to disk"),
+        ]
 
     def test_too_few_open_files(self, start_node):
         node = start_node(limit=20)

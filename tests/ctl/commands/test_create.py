@@ -45,6 +45,22 @@ def test_from_nothing_to_a_cluster_and_back(
     assert [path.name for path in ctl.directory.iterdir()] == ["mine"]
 
 
+def test_nodes_on_another_loopback_address(ctl: Any, free_run: Callable[[int], int]) -> None:
+    """Nodes meet at the address they listen on, although the kernel has them connect from 127.0.0.1."""
+    arguments = ("--nodes", "2", "--replicas", "0", "--host", "127.0.0.2", "--base-port", str(free_run(2)))
+    document = ctl.json("create", *arguments)
+    assert [node["address"].partition(":")[0] for node in document["nodes"]] == ["127.0.0.2"] * 2
+    assert document["state"] == "ok"
+
+
+def test_a_host_may_be_a_name(ctl: Any, free_run: Callable[[int], int]) -> None:
+    """CLUSTER MEET takes none. A directory that was named is named in the command that removes it."""
+    arguments = ("--nodes", "2", "--replicas", "0", "--host", "localhost", "--base-port", str(free_run(2)))
+    text = ctl("create", *arguments, "--dir", str(ctl.directory))
+    assert "cluster ok" in text
+    assert f"ctl cluster destroy --dir {ctl.directory}" in text
+
+
 def test_running_nodes_are_joined_after_asking(ctl: Any, start_redis: Callable[..., Any]) -> None:
     servers = [start_redis("--cluster-enabled", "yes", "--repl-diskless-sync-delay", "0") for _ in range(4)]
     addresses = [server.address for server in servers]

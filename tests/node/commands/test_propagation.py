@@ -282,6 +282,49 @@ SCRIPTS = {
         RPUSH l x
         SORT l STORE d
         """,
+    "bitmaps": """
+        SETBIT k 7 1
+        SETBIT k 7 1
+        SETBIT k 7 0
+        SETBIT k 90000 0
+        BITFIELD k GET u8 0
+        BITFIELD k SET u8 0 5 GET u8 0
+        BITFIELD k SET u8 0 5
+        BITFIELD k OVERFLOW FAIL INCRBY u2 0 9
+        BITOP NOT d k
+        BITOP OR d missing
+        BITOP OR d missing
+        """,
+    "hyperloglogs": """
+        PFADD h
+        PFADD h a b
+        PFADD h a b
+        PFCOUNT h
+        PFCOUNT h
+        PFADD g b c
+        PFCOUNT g h
+        PFMERGE h g
+        PFMERGE h g
+        PFDEBUG ENCODING h
+        PFDEBUG TODENSE h
+        PFDEBUG TODENSE h
+        PFDEBUG GETREG g
+        PFCOUNT g
+        """,
+    "geo": """
+        GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania
+        GEOADD g NX 1 2 Palermo
+        GEOADD g xx CH 13.4 38.2 Palermo
+        GEOADD g xx ch 13.4 38.2 Palermo
+        GEOSEARCH g FROMLONLAT 15 37 BYRADIUS 200 km
+        GEOSEARCHSTORE d g FROMLONLAT 15 37 BYRADIUS 200 km STOREDIST
+        GEOSEARCHSTORE d g FROMLONLAT 150 37 BYRADIUS 200 km
+        GEOSEARCHSTORE d g FROMLONLAT 150 37 BYRADIUS 200 km
+        GEORADIUS g 15 37 200 km
+        GEORADIUS g 15 37 200 km STORE d
+        GEORADIUSBYMEMBER g Catania 200 km STOREDIST d
+        GEORADIUS missing 15 37 200 km STORE d
+        """,
     "restore": """
         SET k hello
         RESTORE r 0 {hello}

@@ -183,6 +183,34 @@ def test_lines_of_other_services_are_handed_on() -> None:
     assert startup.others["loadmodule"][0].number == 2
 
 
+@pytest.mark.parametrize("text", [b"user alice on >x", b"loadmodule m.so", b"rename-command A B", b"m.x 1"])
+def test_lines_that_no_service_takes_are_refused(text: bytes) -> None:
+    startup = started("-", stdin=b"port 1\n" + text + b"\n")
+    with pytest.raises(ConfigFileError) as caught:
+        startup.refuse_others()
+    name = text.split()[0].decode()
+    told = caught.value.report("1.0")
+    assert (
+        f"at line 2 of standard input\n>>> '{text.decode()}'\nLines of '{name}' are not served yet\n" in told
+    )
+
+
+def test_an_error_of_no_line_is_one_line() -> None:
+    reason = "No such file or directory"
+    path = Path("nowhere.conf").absolute()
+    assert report("nowhere.conf") == f"Fatal error, can't open config file '{path}': {reason}\n"
+    assert report(".") == f"Fatal error, can't open config file '{Path().absolute()}': Is a directory\n"
+
+
+def test_the_port_of_the_bus_must_exist() -> None:
+    """It is 10000 above the clients', where cluster-port does not say otherwise."""
+    text = b"cluster-enabled yes\nport 55536"
+    assert "port 55536'\nthe bus needs a port 10000 above this one" in report("-", stdin=text)
+    assert config_of(b"cluster-enabled yes\nport 55535")[PORT] == 55535
+    assert config_of(b"cluster-enabled yes\nport 65535\ncluster-port 1")[PORT] == 65535
+    assert config_of(b"port 65535")[PORT] == 65535
+
+
 def test_the_configuration_that_redis_ships_is_taken() -> None:
     path = Path("/etc/redis/redis.conf")
     if not path.exists():

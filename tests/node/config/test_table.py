@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,10 @@ from node.config.directive import Directive
 from node.config.table import BY_NAME, TABLE
 
 DATA = Path(__file__).parent / "data"
+PACKAGE = Path(table.__file__).parents[1]
+
+# What is told (INFO, a warning) of directives that change nothing yet, or never.
+TOLD_ONLY = {"HZ", "MAXMEMORY", "MAXMEMORY_POLICY"}
 
 # Where the recorded servers were started with options, or Valkey 8.0 chose another default than Redis 7.2.
 STARTED_WITH = {"daemonize", "enable-debug-command", "save"}
@@ -70,3 +76,47 @@ def test_values_have_the_type_of_their_directive() -> None:
 def test_the_documentation_lists_every_directive_that_is_not_hidden() -> None:
     rows = [line.split("`")[1] for line in document().splitlines() if line.startswith("| `")]
     assert sorted(rows) == sorted(directive.name for directive in TABLE if not directive.hidden)
+
+
+@cache
+def constants_read() -> frozenset[str]:
+    """Names that the package uses outside of the table."""
+    found: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        if path != Path(table.__file__):
+            nodes = list(ast.walk(ast.parse(path.read_bytes())))
+            found |= {node.id for node in nodes if isinstance(node, ast.Name)}
+            found |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return frozenset(found)
+
+
+@pytest.mark.parametrize("directive", TABLE, ids=lambda d: d.name)
+def test_a_directive_is_heeded_or_says_why_not(directive: Directive[object]) -> None:
+    """None is accepted in silence: there is a reader or a marker, and the marker goes when a reader comes."""
+    constant = directive.name.upper().replace("-", "_")
+    if constant in TOLD_ONLY:
+        assert directive.ignored or directive.later
+    else:
+        marked = bool(directive.ignored or directive.later)
+        assert (constant in constants_read()) != marked, f"{constant} has {'both' if marked else 'neither'}"
+    assert not (directive.ignored and directive.later)
+
+
+def test_what_comes_later_is_told_to_whoever_asks_for_it() -> None:
+    config = Config()
+    told: list[str] = []
+    config.notice = told.append
+    assert config.unserved() == []
+    config.set_many([(b"appendonly", b"yes"), (b"timeout", b"1")])
+    assert told == ["Directive appendonly is accepted but not served yet: nothing is saved to disk"]
+    assert config.unserved() == [table.APPENDONLY]
+
+
+def test_to_do_without_is_no_demand() -> None:
+    """`save ""` turns off what there is none of."""
+    config = Config()
+    told: list[str] = []
+    config.notice = told.append
+    config.set_many([(b"save", b""), (b"latency-tracking", b"no"), (b"slowlog-max-len", b"0")])
+    assert told == []
+    assert config.unserved() == []

@@ -166,3 +166,8 @@ def test_types_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
         assert write_value(Pair([b"a", b"b"]), Writer()) == 6
     finally:
         del value_module.VALUE_READERS[6]
+
+
+def test_a_string_that_was_changed_in_place_is_written_as_any_other():
+    for data in (b"", b"12345", b"x" * 100, bytes(range(256)) * 400):
+        assert dump_payload(bytearray(data)) == dump_payload(data)

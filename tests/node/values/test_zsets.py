@@ -80,6 +80,13 @@ class ZsetMachine(RuleBasedStateMachine):
         for _, member in removed:
             del self.model[member]
 
+    @rule(least=st.booleans())
+    def pop(self, least: bool) -> None:
+        if self.model:
+            entry = self.entries()[0 if least else -1]
+            assert self.zset.pop(least=least) == entry
+            del self.model[entry[1]]
+
     @rule()
     def go_on_with_a_copy(self) -> None:
         copy, original = self.zset.copy(), self.zset
