@@ -208,6 +208,11 @@ class ClusterSnapshot:
     def replicas(self) -> tuple[Member, ...]:
         return tuple(member for member in self.members if not member.is_primary)
 
+    @cached_property
+    def failed(self) -> tuple[Member, ...]:
+        """Those that some node flags as failed: what they were is no longer their role."""
+        return tuple(member for member in self.members if member.failed_by)
+
     def member(self, node_id: str) -> Member | None:
         return next((member for member in self.members if member.node_id == node_id), None)
 

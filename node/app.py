@@ -133,7 +133,7 @@ class Node:
             self.new_call,
             self.credentials,
         )
-        self.cron.every_second.append(self.server.close_idle)
+        self.cron.every_second.append(self.server.tend)
         self._set_gates()
         self._observe()
         self._follow_limits()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,21 @@ from ctl.commands.common import (
     yes_option,
 )
 from ctl.errors import StoppedByUserError, UsageError
-from ctl.execute.create import LocalSpec, ask_empty, create_local, resolve
+from ctl.execute.create import (
+    EXISTS,
+    LocalSpec,
+    ask_empty,
+    create_local,
+    existing_local,
+    find_existing,
+    resolve,
+)
 from ctl.execute.fleet import Credentials, Fleet
 from ctl.execute.gather import gather_only
 from ctl.execute.local import server_command
 from ctl.execute.node_conf import parse_options
 from ctl.execute.runner import run as run_plan
+from ctl.execute.start import start_nodes
 from ctl.plan.create import Layout, plan_create, plan_layout
 from ctl.plan.steps import Event, Note, OnEvent
 from ctl.render import created
@@ -64,6 +76,7 @@ class CreateVerb(Verb):
 @click.option(
     "--timeout", default=30.0, type=click.FloatRange(0.1), show_default=True, help="Seconds for all of it."
 )
+@click.option("--if-missing", is_flag=True, help="Be content with this cluster where it is there already.")
 @credentials_options
 @yes_option
 @json_option
@@ -76,6 +89,7 @@ def command(
     user: str | None,
     password: str | None,
     timeout: float,
+    if_missing: bool,
     yes: bool,
     as_json: bool,
     **local_options: Any,
@@ -86,31 +100,75 @@ def command(
     for them may also follow after --, as in: ctl cluster create -- --cluster-node-timeout 2000
 
     With ADDRESSES (host:port ...), joins nodes that run already and are empty; asks before it does.
+
+    With --if-missing it may be run again: a cluster of exactly these nodes is waited for until all is well
+    with it (those of a local one are started where they do not run), and nothing of it is changed.
     """
     credentials = Credentials(user, password)
     directives = ctx.meta.get(DIRECTIVES, [])
+    terms = Terms(timeout, if_missing, yes, as_json)
     if addresses:
         _refuse_local_options(ctx, directives)
-        layout = run(lambda: _plan(addresses, replicas, credentials))
-        if not as_json:
-            created.show_layout(layout)
-        confirm("Make this cluster?", yes=yes, as_json=as_json)
-        with progress(quiet=as_json) as on_event:
-            snapshot = run(lambda: _join(layout, credentials, on_event, timeout))
-        created.show(snapshot, layout.notes, as_json=as_json)
+        _make_of_running(addresses, replicas, credentials, terms)
         return
     spec = _local_spec(replicas=replicas, credentials=credentials, directives=directives, **local_options)
-    notes: list[str] = []
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Note):
-            notes.append(event.text)
-        on_event(event)
-
-    with progress(quiet=as_json) as on_event:
-        cluster, snapshot = run(lambda: create_local(spec, listen, timeout_s=timeout))
     named = ctx.get_parameter_source("directory") == ParameterSource.COMMANDLINE
-    created.show_local(snapshot, cluster.directory, notes, named=named, as_json=as_json)
+    _make_local(spec, terms, named=named)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How it is to be done, whatever is to be done."""
+
+    timeout_s: float
+    if_missing: bool
+    yes: bool
+    as_json: bool
+
+
+def _make_of_running(
+    addresses: tuple[Address, ...], replicas: int, credentials: Credentials, terms: Terms
+) -> None:
+    if terms.if_missing:
+        with _noting(terms) as (on_event, notes):
+            there = run(lambda: _find(addresses, credentials, on_event, terms.timeout_s))
+        if there is not None:
+            created.show(there, notes, as_json=terms.as_json)
+            return
+    layout = run(lambda: _plan(addresses, replicas, credentials))
+    if not terms.as_json:
+        created.show_layout(layout)
+    confirm("Make this cluster?", yes=terms.yes, as_json=terms.as_json)
+    with progress(quiet=terms.as_json) as on_event:
+        snapshot = run(lambda: _join(layout, credentials, on_event, terms.timeout_s))
+    created.show(snapshot, layout.notes, as_json=terms.as_json)
+
+
+def _make_local(spec: LocalSpec, terms: Terms, *, named: bool) -> None:
+    there = existing_local(spec) if terms.if_missing else None
+    with _noting(terms) as (on_event, notes):
+        if there is None:
+            cluster, snapshot = run(lambda: create_local(spec, on_event, timeout_s=terms.timeout_s))
+        else:
+            cluster = there
+            waiting = [node for node in there.nodes if not node.running]
+            snapshot = run(lambda: start_nodes(there, waiting, on_event, timeout_s=terms.timeout_s))
+            on_event(Note(EXISTS))
+    created.show_local(snapshot, cluster.directory, notes, named=named, as_json=terms.as_json)
+
+
+@contextmanager
+def _noting(terms: Terms) -> Iterator[tuple[OnEvent, list[str]]]:
+    """Progress, and the notes that come up, for the JSON form."""
+    notes: list[str] = []
+    with progress(quiet=terms.as_json) as on_event:
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Note):
+                notes.append(event.text)
+            on_event(event)
+
+        yield listen, notes
 
 
 def _local_spec(
@@ -156,6 +214,13 @@ def _refuse_local_options(ctx: click.Context, directives: list[str]) -> None:
         raise UsageError(
             f"{option} is for nodes that create starts", "With addresses, the nodes run already."
         )
+
+
+async def _find(
+    addresses: tuple[Address, ...], credentials: Credentials, on_event: OnEvent, timeout_s: float
+) -> ClusterSnapshot | None:
+    async with Fleet(credentials) as fleet:
+        return await find_existing(fleet, await resolve(addresses), on_event, timeout_s=timeout_s)
 
 
 async def _plan(addresses: tuple[Address, ...], replicas: int, credentials: Credentials) -> Layout:

@@ -18,11 +18,13 @@ from ctl.execute.local import LocalCluster
 from ctl.execute.node_conf import Directive
 from ctl.execute.ports import choose_base_port
 from ctl.execute.runner import run
-from ctl.plan.create import plan_create, plan_layout, primary_count, refuse_unless_empty
+from ctl.plan.create import in_cluster, plan_create, plan_layout, primary_count, refuse_unless_empty
+from ctl.plan.settle import plan_settle
 from ctl.plan.steps import Note, OnEvent, StageDone, StageStarted
 from ctl.snapshot import Address, ClusterSnapshot, NodeView
 
 CLEAN_UP_TIMEOUT_S = 3.0
+EXISTS = "The cluster was there already, and all is well with it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,38 @@ async def resolve(addresses: Iterable[Address]) -> list[Address]:
             raise UsageError(f"{address} is named twice")
         resolved.append(Address(ip, address.port))
     return resolved
+
+
+async def find_existing(
+    fleet: Fleet, addresses: Sequence[Address], on_event: OnEvent, *, timeout_s: float
+) -> ClusterSnapshot | None:
+    """The cluster that these nodes are already, once it is well; None where none of them is in a cluster.
+
+    Raises CtlError when it is not well in time, or has other nodes too.
+    """
+    found = await gather_only(fleet, addresses)
+    if not any(map(in_cluster, found.views)):
+        return None
+    await run(plan_settle(addresses), fleet, on_event, timeout_s=timeout_s)
+    on_event(Note(EXISTS))
+    return await gather_only(fleet, addresses)
+
+
+def existing_local(spec: LocalSpec) -> LocalCluster | None:
+    """The cluster of the directory that was asked for; None where there is none.
+
+    Raises CtlError when there is another one.
+    """
+    cluster = local.load(spec.directory)
+    if cluster is None or cluster.phase != "ready":
+        return None
+    ports = [node.port for node in cluster.nodes]
+    if len(ports) != spec.node_count or spec.base_port not in (None, ports[0]):
+        raise CtlError(
+            f"{spec.directory} holds another cluster: {len(ports)} nodes, ports {ports[0]} to {ports[-1]}",
+            "`ctl cluster start` starts it, `ctl cluster destroy` removes it, --dir makes another elsewhere.",
+        )
+    return cluster
 
 
 async def ask_empty(fleet: Fleet, addresses: Sequence[Address]) -> list[NodeView]:

@@ -74,6 +74,11 @@ def _occupied(node: NodeView) -> str | None:
     return None
 
 
+def in_cluster(node: NodeView) -> bool:
+    """Whether it has been joined to others, or serves slots alone."""
+    return bool(node.others or node.myself.slots)
+
+
 def primary_count(node_count: int, replicas_per_primary: int) -> int:
     """How many of the nodes become primaries. Raises PlanError when there are too few for one."""
     needed = replicas_per_primary + 1

@@ -23,13 +23,18 @@ SEVERITY_STYLES = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def summary(snapshot: ClusterSnapshot) -> Text:
-    """`cluster ok · 3 primaries, 3 replicas · 16384 of 16384 slots · epoch 6`."""
+    """`cluster ok · 3 primaries, 2 replicas, 1 failed · 16384 of 16384 slots · epoch 6`."""
     refusing = [view for view in snapshot.views if not view.state_ok]
-    absent = sum(1 for member in snapshot.members if not member.reachable)
+    alive = [member for member in snapshot.members if not member.failed_by]
+    primaries = sum(1 for member in alive if member.is_primary)
+    roles = [plural(primaries, "primary"), plural(len(alive) - primaries, "replica")]
+    if snapshot.failed:
+        roles.append(f"{len(snapshot.failed)} failed")
+    absent = sum(1 for member in alive if not member.reachable)
     line = Text("cluster ")
     line.append("fail" if refusing else "ok", style="bold red" if refusing else "bold green")
     parts = [
-        f"{plural(len(snapshot.primaries), 'primary')}, {plural(len(snapshot.replicas), 'replica')}",
+        ", ".join(roles),
         f"{SLOT_COUNT - len(snapshot.uncovered)} of {SLOT_COUNT} slots",
         f"epoch {max((view.current_epoch for view in snapshot.views), default=0)}",
     ]

@@ -146,6 +146,8 @@ def get(call: Call, argv: list[bytes]) -> bytes:
         return bulk(value)
     if value is None:
         return call.reply.null
+    if type(value) is int:
+        return bulk(b"%d" % value)
     return bulk_string(value)
 
 

@@ -131,8 +131,9 @@ def _blocking_pop(blocking: Blocking, call: Call, argv: list[bytes], least: bool
     deadline = deadline_s(call, argv[-1])
 
     def take(call: Call, name: bytes, value: Zset) -> bytes:
+        entry = _take_one(call, name, value, least)
         call.rewrite(_told(name, least))
-        return b"*3\r\n" + bulk(name) + _take_one(call, name, value, least)
+        return b"*3\r\n" + bulk(name) + entry
 
     return pop_or_wait(blocking, call, argv, argv[1:-1], deadline, Zset, take)
 

@@ -66,13 +66,22 @@ class Deadlines:
         self._heap.clear()
 
     def due(self, now_ms: int) -> Iterator[bytes]:
-        """Keys whose deadline has passed; the caller removes each (or stops) before asking for the next."""
+        """Takes out keys whose deadline has passed, one at a time; the caller may stop after any."""
         heap, buckets = self._heap, self._buckets
         current = now_ms >> _BUCKET_BITS
         while heap and heap[0] < current:
             number = heap[0]
             while (bucket := buckets.get(number)) is not None:
-                yield next(iter(bucket)) if isinstance(bucket, set) else bucket
+                if isinstance(bucket, set):
+                    # Not the first of an iteration: that passes over the places of all that were removed.
+                    key = bucket.pop()
+                    if not bucket:
+                        del buckets[number]
+                else:
+                    key = bucket
+                    del buckets[number]
+                del self.at[key]
+                yield key
             heappop(heap)
 
     def next_ms(self) -> int | None:

@@ -165,7 +165,7 @@ class Connection:
             out.clear()
             self._keep(data[sent:])
             self._set_mask(self._mask | select.EPOLLOUT)
-            self._check_output_limit()
+            self.check_output_limit()
 
     def _send(self, data: bytes) -> int:
         """How much the socket took; -1 when the connection is gone."""
@@ -200,7 +200,7 @@ class Connection:
             self._unsent_bytes -= sent
             if sent < len(piece):
                 unsent[0] = piece[sent:]
-                self._check_output_limit()
+                self.check_output_limit()
                 return
             unsent.popleft()
         self._all_sent()
@@ -216,7 +216,8 @@ class Connection:
             for callback in callbacks:
                 callback()
 
-    def _check_output_limit(self) -> None:
+    def check_output_limit(self) -> None:
+        """Also called by the cron: a client that reads nothing is told of by no event."""
         limit = self._host.output_limit(self.session)
         size = self._unsent_bytes
         if limit.hard_bytes and size > limit.hard_bytes:

@@ -244,8 +244,15 @@ class Server:
     def now_ms(self) -> int:
         return self._clock.now_ms
 
-    def close_idle(self) -> None:
-        """Closes clients that have been silent for longer than `timeout`; called by the cron every second."""
+    def tend(self) -> None:
+        """Closes clients that do not read, and idle ones; called by the cron every second."""
+        for session in self._clients:
+            if isinstance(session.transport, Connection):
+                session.transport.check_output_limit()
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        """Closes clients that have been silent for longer than `timeout`."""
         timeout_ms = self._config[directives.TIMEOUT] * 1000
         if not timeout_ms:
             return

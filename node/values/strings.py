@@ -30,6 +30,7 @@ NOT_A_FLOAT = b"ERR value is not a valid float"
 IN_PLACE_BYTES_MIN = 4096
 """Strings of this length become a bytearray when they are changed; shorter ones are as quickly copied."""
 
+_ZEROS = bytes(1 << 16)
 _LCS_BYTES_MAX = (1 << 32) - 2
 
 
@@ -121,9 +122,9 @@ def append(value: String | None, tail: bytes, limit_bytes: int) -> Data:
 
 
 def grow(buffer: bytearray, size_bytes: int) -> None:
-    """Puts zero bytes behind a shorter string."""
-    if len(buffer) < size_bytes:
-        buffer += bytes(size_bytes - len(buffer))
+    """Puts zero bytes behind a shorter string, not all at once: they would take memory twice for a moment."""
+    while (missing := size_bytes - len(buffer)) > 0:
+        buffer += _ZEROS[:missing]
 
 
 def check_length(length_bytes: int, limit_bytes: int) -> None:

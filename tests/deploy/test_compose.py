@@ -129,13 +129,13 @@ def test_create_waits_for_all_nodes_and_names_them(compose: Any) -> None:
     create = compose.services["create"]
     assert create["restart"] == "no"
     assert create["depends_on"] == {name: {"condition": "service_healthy"} for name in compose.nodes}
-    program, *arguments = compose.words(create)
-    assert program == "create-once"
+    assert create["entrypoint"] == ["ctl", "cluster", "create"]
+    arguments = create["command"]
     addresses = [Address.parse(word) for word in arguments[: len(compose.nodes)]]
     assert addresses == [
         Address(name, compose.config(service)[directives.PORT]) for name, service in compose.nodes.items()
     ]
-    assert arguments[len(addresses) :] == ["--replicas", "1", "--yes"]
+    assert arguments[len(addresses) :] == ["--replicas", "1", "--if-missing", "--timeout", "60", "--yes"]
 
 
 def test_ctl_understands_what_create_gives_it(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,8 @@ def test_ctl_understands_what_create_gives_it(compose: Any, monkeypatch: pytest.
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", nowhere)
-    result = CliRunner().invoke(cli, ["cluster", "create", *compose.services["create"]["command"]])
+    _ctl, *words = compose.words(compose.services["create"])
+    result = CliRunner().invoke(cli, words)
     assert (result.exit_code, "no such host" in result.output) == (3, True)
 
 
@@ -175,6 +176,6 @@ def test_variables_open_the_cluster_to_other_machines(compose_with: Callable[...
     assert compose.subnet["subnet"] == "10.9.8.0/24"
 
 
-@pytest.mark.parametrize("name", ["start-node", "create-once", "node-health"])
+@pytest.mark.parametrize("name", ["start-node", "node-health"])
 def test_programs_of_the_image_may_be_run(root: Path, name: str) -> None:
     assert (root / "deploy" / "bin" / name).stat().st_mode & 0o111

@@ -313,7 +313,7 @@ def test_compose_up_serves_this_machine_and_containers(site: Callable[..., Site]
     """With no variable set. A second `up` finds the cluster and is content."""
     here = site(kind)
     assert "16384 of 16384 slots" in created(here)
-    assert "exists, and all is well" in created(here)
+    assert "there already, and all is well" in created(here)
     assert here.client("machine", "127.0.0.1", 7000) == outside(here, "127.0.0.1")
     node_3 = list(here.compose.nodes.values())[2]
     name = "node-3" if isinstance(here, Namespaces) else here.compose.address(node_3)
@@ -345,13 +345,13 @@ def test_a_primary_that_is_restarted_at_once_loses_nothing(site: Callable[..., S
     here.nodes["node-1"].wait()
     here.start_node("node-1")
     here.wait_healthy()
-    assert "exists, and all is well" in created(here)
+    assert "there already, and all is well" in created(here)
     assert sizes(here) == [200, 200]
 
     assert here.stop_nodes() == [0] * 6
     here.start_nodes()
     here.wait_healthy()
-    assert "exists, and all is well" in created(here)
+    assert "there already, and all is well" in created(here)
     assert here.client("inside", here.compose.address(here.compose.nodes["node-2"]), 7001) == inside(here)
 
 

@@ -1,4 +1,4 @@
-"""The image's small programs: start-node, create-once, node-health."""
+"""The image's small programs: start-node, node-health."""
 
 from __future__ import annotations
 
@@ -88,38 +88,6 @@ class TestStartNode:
         assert finished(process)[:2] == (0, "")
 
 
-class TestCreateOnce:
-    def test_hands_over_to_ctl(self, tmp_path: Path, program: Callable[[str, str], None]) -> None:
-        program("ctl", 'echo "$*"; echo progress >&2')
-        assert finished(start(tmp_path, "create-once", "node-1:7000", "--yes")) == (
-            0,
-            "cluster create node-1:7000 --yes\n",
-            "",
-        )
-
-    def test_a_cluster_that_is_there_and_well_is_success(
-        self, tmp_path: Path, program: Callable[[str, str], None]
-    ) -> None:
-        """Well after a moment, that is: the nodes may have been started just now."""
-        program("sleep", "")
-        program(
-            "ctl",
-            '[ "$2 $3 $4" = "check --addr node-1:7000" ] && [ -e tried ] && exit 0; touch tried; exit 1',
-        )
-        status, output, errors = finished(start(tmp_path, "create-once", "node-1:7000"))
-        assert (status, errors) == (0, "")
-        assert "exists, and all is well" in output
-
-    def test_anything_else_is_failure_and_says_why(
-        self, tmp_path: Path, program: Callable[[str, str], None]
-    ) -> None:
-        program("sleep", "echo slept >> sleeps")
-        program("ctl", 'echo "$2 failed" >&2; exit 1')
-        process = start(tmp_path, "create-once", "node-1:7000", SHOAL_SETTLE_TIMEOUT="3")
-        assert finished(process) == (1, "", "create failed\ncheck failed\n")
-        assert (tmp_path / "sleeps").read_text() == "slept\n" * 3
-
-
 class TestNodeHealth:
     @pytest.fixture
     def node(self) -> Iterator[tuple[socket.socket, list[bytes]]]:
@@ -181,10 +149,9 @@ class TestNodeHealth:
         assert finished(process) == (1, "", f"port {port}: Connection refused\n")
 
 
-def test_the_programs_run_under_the_shell_of_the_image() -> None:
+def test_the_programs_can_run_in_the_image() -> None:
     """Debian's sh is dash: nothing that only bash knows."""
-    for name in ("start-node", "create-once"):
-        assert (BIN / name).read_text().startswith("#!/bin/sh\n")
-        checked = subprocess.run(["sh", "-n", str(BIN / name)], capture_output=True, check=False)
-        assert (checked.returncode, checked.stderr) == (0, b"")
+    assert (BIN / "start-node").read_text().startswith("#!/bin/sh\n")
+    checked = subprocess.run(["sh", "-n", str(BIN / "start-node")], capture_output=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, b"")
     assert os.access(BIN / "node-health", os.X_OK)

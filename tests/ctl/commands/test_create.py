@@ -75,6 +75,44 @@ def test_running_nodes_are_joined_after_asking(ctl: Any, start_redis: Callable[.
     assert all(f"{address} is in a cluster already" in refused for address in addresses[:2])
 
 
+def test_if_missing_makes_a_cluster_once(ctl: Any, start_redis: Callable[..., Any]) -> None:
+    """Of running nodes. Neither question nor change where it is there; others are refused as ever."""
+    servers = [start_redis("--cluster-enabled", "yes", "--repl-diskless-sync-delay", "0") for _ in range(3)]
+    addresses = [server.address for server in servers]
+    create = [*addresses, "--replicas", "0", "--if-missing"]
+    assert "Add --yes" in ctl("create", *create, status=2)
+    made = ctl.json("create", *create, "--yes")
+    again = ctl.json("create", *reversed(addresses), "--replicas", "0", "--if-missing")
+    assert [node["id"] for node in again["nodes"]] == [node["id"] for node in made["nodes"]]
+    assert again["notes"] == ["The cluster was there already, and all is well with it."]
+    text = ctl("create", *create)
+    assert "cluster ok · 3 primaries" in text
+    assert again["notes"][0] in text
+    others = ctl("create", *addresses[:2], "--replicas", "0", "--if-missing", "--yes", status=1)
+    assert f"these nodes are in a cluster with others: {addresses[2]}" in others
+    servers[0].process.kill()
+    servers[0].process.wait()
+    late = ctl("create", *create, "--timeout", "0.5", status=1)
+    assert "not done in time, at: find the cluster" in late
+    assert f"{addresses[0]} does not answer" in late
+
+
+def test_if_missing_starts_a_local_cluster_that_is_there(
+    ctl: Any, redis_server_path: str, free_run: Callable[[int], int]
+) -> None:
+    base = str(free_run(3))
+    create = ["--nodes", "3", "--replicas", "0", "--server", redis_server_path, "--if-missing"]
+    made = ctl.json("create", *create, "--base-port", base)
+    assert "notes" in made
+    ctl("stop", base)
+    again = ctl.json("create", *create)
+    assert [node["id"] for node in again["nodes"]] == [node["id"] for node in made["nodes"]]
+    assert again["state"] == "ok"
+    assert again["notes"] == ["The cluster was there already, and all is well with it."]
+    assert "holds another cluster: 3 nodes" in ctl("create", "--if-missing", "--nodes", "4", status=1)
+    assert "holds a cluster already" in ctl("create", *create[:-1], status=1)
+
+
 def test_nodes_with_slots_are_refused_by_name(ctl: Any, start_redis: Callable[..., Any]) -> None:
     server = start_redis("--cluster-enabled", "yes")
     ctl("call", "--addr", server.address, "CLUSTER", "ADDSLOTS", "7")

@@ -48,6 +48,17 @@ def test_ids_are_whole_where_there_is_room(clusters: Any) -> None:
     assert any(whole[:8] in line for line in narrow)
 
 
+def test_failed_nodes_are_counted_apart_from_roles(clusters: Any) -> None:
+    """After a fail-over the old primary keeps its flag in the others' eyes, and owns nothing."""
+    specs = clusters.three_shards()
+    specs[0].answers, specs[0].slots = False, ""
+    specs[3].slots, specs[3].primary = "0-5460", None
+    edit = {(viewer, "a"): {"flags": {"fail"}} for viewer in "bcxyz"}
+    text = shown(clusters.build(*specs, edit=edit), 140)
+    assert text[0] == "cluster ok · 3 primaries, 2 replicas, 1 failed · 16384 of 16384 slots · epoch 9"
+    assert any("failed: connection refused" in line for line in text)
+
+
 def test_a_node_that_does_not_answer_says_why(clusters: Any) -> None:
     specs = clusters.three_shards()
     specs[5].answers = False
