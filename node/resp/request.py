@@ -7,8 +7,10 @@ knows no inline commands, and takes integers, nulls, maps and nested arrays wher
 strings only. So it is given only chunks that begin with `*` at a request's boundary and announce nothing
 large, and its result is used only when it is lists of byte strings and the chunk ends where a request ends.
 Whatever is out of the ordinary goes, from the same boundary, to the *careful* reader, which knows Redis's
-limits and errors and can stop and continue at any byte. A sentinel (an empty request) fed behind the chunk
-tells whether hiredis is in the middle of something: it comes out as the last result exactly when it is not.
+limits and errors and can stop and continue at any byte. A sentinel fed behind the chunk tells whether hiredis
+is in the middle of something: it comes out as the last result exactly when it is not. It is an integer that
+nobody can guess, since one that a client could send as well would tell a cut request from a whole one no
+more.
 
 hiredis gives simple strings, verbatim strings and big numbers the form of bulk strings, and sets, pushes and
 attributes that of arrays. To tell them apart would cost every request time, so the quick reader takes them
@@ -20,6 +22,7 @@ Source: the RESP specification, "Sending commands to a Redis server" and "Inline
 from __future__ import annotations
 
 import re
+import secrets
 from itertools import chain
 
 import hiredis
@@ -35,7 +38,8 @@ MAX_UNAUTHENTICATED_BULK_BYTES = 16384
 
 Request = list[bytes]
 
-_SENTINEL = b"*0\r\n"
+_SENTINEL = secrets.randbelow(2**62) + 1
+_SENTINEL_BYTES = b":%d\r\n" % _SENTINEL
 _announces_much = re.compile(rb"\*\d{6}").search  # for arrays alone: hiredis reserves no room for strings
 _ONLY_BYTES = {bytes}
 
@@ -101,10 +105,10 @@ class RequestParser:
     def _quick(self, data: bytes, requests: list[Request]) -> bytes:
         """Hands `data` to hiredis; returns what is left, which is not for hiredis."""
         reader = self._reader
-        reader.feed(data + _SENTINEL)
+        reader.feed(data + _SENTINEL_BYTES)
         try:
             found = list(iter(reader.gets, False))
-            if found and not found[-1]:
+            if found and found[-1] == _SENTINEL:
                 found.pop()
                 strings = set(map(type, chain.from_iterable(found))) == _ONLY_BYTES
                 if strings and all(found) and not (b"%" in data and dict in map(type, found)):

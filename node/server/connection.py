@@ -64,6 +64,7 @@ class Connection:
         "_on_sent",
         "_out",
         "_queued",
+        "_read_bytes",
         "_soft_since_ms",
         "_unsent",
         "_unsent_bytes",
@@ -83,6 +84,7 @@ class Connection:
         self.parser = parser
         self._host = host
         self._mask = _READING
+        self._read_bytes = READ_BYTES
         self._out: list[bytes] = []
         self._unsent: deque[bytes] = deque()  # what the socket has not taken, before all of _out
         self._unsent_bytes = 0
@@ -96,9 +98,8 @@ class Connection:
     # The reactor's side
 
     def readable(self) -> None:
-        size = READ_BIG_BYTES if self.parser.is_waiting else READ_BYTES
         try:
-            data = self.socket.recv(size)
+            data = self.socket.recv(self._read_bytes)
         except BlockingIOError:
             return
         except _CLOSED as broken:
@@ -111,7 +112,10 @@ class Connection:
         parser = self.parser
         requests = parser.feed(data)
         if requests:
+            self._read_bytes = READ_BYTES
             self._serve(requests)
+        else:
+            self._read_bytes = READ_BIG_BYTES  # a long request; many short ones would take too long at once
         if parser.error is not None:
             self._protocol_error()
         elif parser.is_waiting and parser.pending_bytes() > self._host.query_buffer_limit_bytes():

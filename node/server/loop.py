@@ -3,14 +3,18 @@
 All sockets are registered once, level-triggered, in an epoll of our own, and that epoll's descriptor is what
 trio waits for. A turn polls it without waiting, serves what is ready, settles (AOF and replicas before
 replies), and sends. Turns follow each other for at most `SLICE_S`; then trio's other tasks (bus, replication,
-timers) get their time, so a heartbeat never waits on data for longer.
+timers) get their time, so a heartbeat never waits on data for longer. A turn that finds more sockets ready
+than fit leaves the rest to the next, which serves these before it polls: nobody is served twice before all
+are served once.
 """
 
 from __future__ import annotations
 
+import math
 import select
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol
 
 import trio
@@ -42,6 +46,7 @@ class Reactor:
         self._sources: dict[int, Source] = {}
         self._with_output: list[Connection] = []
         self._resumed: list[Connection] = []
+        self._late: list[tuple[int, Source | None, int]] = []  # events that a turn had no time for
         self.before_turn: list[Callable[[], None]] = []
         self.before_flush: list[Callable[[], None]] = []
 
@@ -69,21 +74,22 @@ class Reactor:
             while True:
                 await trio.lowlevel.wait_readable(descriptor)
                 end_s = time.monotonic() + SLICE_S
-                while self.turn() and time.monotonic() < end_s:
+                while self.turn(end_s) and time.monotonic() < end_s:
                     pass
         finally:
             self._epoll.close()
 
-    def turn(self) -> bool:
-        """One turn; False when no socket was ready."""
-        events = self._epoll.poll(0, MAX_EVENTS)
+    def turn(self, end_s: float = math.inf) -> bool:
+        """One turn, which begins with no further socket after `end_s`; False when none was ready."""
+        events = self._take_late() or self._epoll.poll(0, MAX_EVENTS)
         if not events:
             return False
         self._clock.update()
         for wake in self.before_turn:
             wake()
         sources = self._sources
-        for fd, mask in events:
+        monotonic = time.monotonic
+        for done, (fd, mask) in enumerate(events, 1):
             source = sources.get(fd)  # gone when an earlier event of this turn closed it
             if source is None:
                 continue
@@ -93,8 +99,19 @@ class Reactor:
                 source.hung_up()
             if mask & select.EPOLLOUT and fd in sources:
                 source.writable()
+            if monotonic() > end_s:
+                self._late = [(fd, sources.get(fd), mask) for fd, mask in islice(events, done, None)]
+                break
         self.settle()
         return True
+
+    def _take_late(self) -> list[tuple[int, int]]:
+        late = self._late
+        if not late:
+            return []
+        self._late = []
+        sources = self._sources  # a descriptor may be another socket's by now
+        return [(fd, mask) for fd, source, mask in late if sources.get(fd) is source]
 
     def settle(self) -> None:
         """Lets sessions go on that were set free, and sends what has gathered.

@@ -64,6 +64,12 @@ _PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+def test_an_empty_request_before_a_cut_one_is_not_taken_for_the_end():
+    data = b"*1\r\n$4\r\nPING\r\n*0\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
+    for cut in range(len(data)):
+        assert _fed(_cut(data, [cut])) == ([[b"PING"], [b"GET", b"k"]], None)
+
+
 @given(_REQUESTS, _CUTS)
 def test_requests_come_out_as_they_went_in_however_they_are_cut(requests, cuts):
     data = b"".join(map(_encoded, requests))
