@@ -178,9 +178,7 @@ def move(config: Config, call: Call, argv: list[bytes]) -> bytes:
 def copy(config: Config, call: Call, argv: list[bytes]) -> bytes:
     """Copies the value of a key, with its time to live, to another key."""
     source, name, db = argv[1], argv[2], call.db
-    target, replace = _copy_options(call, argv)
-    if config[CLUSTER_ENABLED] and (db.index or target.index):
-        raise CommandError(b"ERR Copying to another database is not allowed in cluster mode")
+    target, replace = _copy_options(config, call, argv)
     if target is db and source == name:
         raise CommandError(SAME_OBJECT)
     value = call.read(source)
@@ -193,7 +191,7 @@ def copy(config: Config, call: Call, argv: list[bytes]) -> bytes:
     return ONE
 
 
-def _copy_options(call: Call, argv: list[bytes]) -> tuple[Database, bool]:
+def _copy_options(config: Config, call: Call, argv: list[bytes]) -> tuple[Database, bool]:
     """The target database, and whether a key there is replaced."""
     target, replace = call.db, False
     words = iter(argv[3:])
@@ -201,6 +199,8 @@ def _copy_options(call: Call, argv: list[bytes]) -> tuple[Database, bool]:
         word = argument.upper()
         index = next(words, None) if word == b"DB" else None
         if index is not None:
+            if config[CLUSTER_ENABLED] and int32(index) > 0:
+                raise CommandError(b"ERR Copying to another database is not allowed in cluster mode")
             target = _database(call, index)
         elif word == b"REPLACE":
             replace = True

@@ -325,7 +325,8 @@ class Database:
         longest has. With few keys that is hopeless, but then counting up to the target is quick.
         """
         slots, longest = self.slots, self._longest
-        for _ in range(_RANDOM_TRIES):
+        hopeless = self.count * _RANDOM_TRIES < SLOT_COUNT * longest
+        for _ in range(0 if hopeless else _RANDOM_TRIES):
             place = rng.random() * SLOT_COUNT
             slot = int(place)
             partition = slots[slot]
@@ -333,7 +334,8 @@ class Database:
                 nth = int((place - slot) * longest)
                 if nth < len(partition):
                     return next(islice(partition, nth, None))
-        for partition in slots:
+        partitions: Iterator[Partition] = filter(None, slots)
+        for partition in partitions:
             if type(partition) is dict:
                 if target < len(partition):
                     return next(islice(partition, target, None))

@@ -132,6 +132,19 @@ def test_random_keys_are_chosen_evenly_among_all(database):
     assert max(drawn.values()) < 2 * min(drawn.values())
 
 
+def test_random_keys_are_chosen_evenly_among_thousands(database):
+    """Where slots are tried, those of one key and of seven each have their share."""
+    alone = [b"key:%d" % number for number in range(3000)]
+    together = [b"{%d}%d" % (tag, number) for tag in range(100) for number in range(7)]
+    put(database, *alone, *together)
+    rng = random.Random(7)
+    draws = 10_000
+    drawn = Counter(database.random_key(rng) for _ in range(draws))
+    for names in (together, alone, [name for name in together if name.endswith(b"}0")]):
+        expected = draws * len(names) / database.count
+        assert abs(sum(drawn[name] for name in names) - expected) < 5 * expected**0.5
+
+
 def test_random_keys_of_a_split_slot(database):
     put(database, *TAGGED)
     rng = random.Random(7)

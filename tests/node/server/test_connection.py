@@ -10,6 +10,7 @@ import pytest
 from node.app import Node
 from node.command.session import Session
 from node.config.config import Config
+from node.server.connection import READ_BYTES
 
 
 @pytest.fixture
@@ -70,3 +71,15 @@ def test_a_blocked_session_goes_on_after_the_command_that_freed_it(node, pair):
     assert node.databases[0].count == 0
     node.reactor.settle()
     assert pair[1].recv(100) == b"+OK\r\n$1\r\nv\r\n"
+
+
+def test_many_short_requests_are_read_in_small_portions(node, pair):
+    """A chunk that ends within a request is no sign of a long one."""
+    connection = node.server.connect(pair[0], "127.0.0.1:1", "127.0.0.1:2")
+    request = b"*1\r\n$4\r\nPING\r\n"
+    pair[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 * READ_BYTES)
+    pair[1].setblocking(False)
+    assert pair[1].send(request * (3 * READ_BYTES // len(request))) > 2 * READ_BYTES
+    for portion in (1, 2):
+        connection.readable()
+        assert node.stats.commands_processed == portion * READ_BYTES // len(request)
