@@ -87,7 +87,7 @@ class RequestParser:
     def feed(self, data: bytes) -> list[Request]:
         """The requests that are complete with `data`, in order. May set `error`."""
         requests: list[Request] = []
-        if self.is_waiting:
+        if self._pending or self._args_left:
             self._pending += data
             if len(self._pending) < self._needed_bytes:
                 return requests
@@ -110,7 +110,8 @@ class RequestParser:
             found = list(iter(reader.gets, False))
             if found and found[-1] == _SENTINEL:
                 found.pop()
-                strings = set(map(type, chain.from_iterable(found))) == _ONLY_BYTES
+                words = found[0] if len(found) == 1 else chain.from_iterable(found)
+                strings = set(map(type, words)) == _ONLY_BYTES
                 if strings and all(found) and not (b"%" in data and dict in map(type, found)):
                     requests += found
                     return b""

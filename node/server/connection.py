@@ -164,7 +164,8 @@ class Connection:
         sent = self._send(data)
         if sent == len(data):
             out.clear()
-            self._all_sent()
+            if self._mask != _READING or self._closing or self._on_sent or self._soft_since_ms:
+                self._all_sent()
         elif sent >= 0:
             out.clear()
             self._keep(data[sent:])
