@@ -40,6 +40,7 @@ from node.log import open_log
 from node.observe.access import Accesses
 from node.observe.info import Info
 from node.observe.memory import MemoryWatch
+from node.observe.never import add_never
 from node.observe.sections import Observed, add_sections
 from node.observe.stats import Stats
 from node.persistence.snapshot import Snapshots
@@ -214,6 +215,7 @@ class Node:
             lambda: self.changes.total,
         )
         add_sections(self.info, observed)
+        add_never(self.info)
         self.info.add("replication", lambda: info_lines(self.replication, self.config, self.clock.now_ms))
         self.cron.every_second.append(self.memory.sample)
 

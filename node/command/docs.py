@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 from node.command.keyspec import KeyFlag, KeySpec
 from node.command.registry import Command, Table, describe_begin, describe_find
+from node.command.syntax import Argument
+from node.command.syntaxes import arguments_of
 from node.resp.encode import Encoder, array, bulk, bulks, integer, simple
 
 
@@ -65,7 +67,7 @@ def key_flags(flags: KeyFlag, encoder: Encoder) -> bytes:
 
 
 def command_docs(command: Command, encoder: Encoder) -> bytes:
-    """The map of COMMAND DOCS; arguments are not described."""
+    """The map of COMMAND DOCS."""
     spec = command.spec
     texts = [
         ("summary", spec.summary),
@@ -81,8 +83,37 @@ def command_docs(command: Command, encoder: Encoder) -> bytes:
     if spec.history:
         told = [bulks((since.encode(), change.encode())) for since, change in spec.history]
         fields.append((bulk(b"history"), encoder.set(told)))
+    arguments = arguments_of(command.title.decode())
+    if arguments:
+        fields.append((bulk(b"arguments"), _arguments(arguments, encoder)))
     if command.subcommands:
         fields.append((bulk(b"subcommands"), docs_by_name(command.subcommands.values(), encoder)))
+    return encoder.map(fields)
+
+
+def _arguments(arguments: Iterable[Argument], encoder: Encoder) -> bytes:
+    return array([_argument(argument, encoder) for argument in arguments])
+
+
+def _argument(argument: Argument, encoder: Encoder) -> bytes:
+    name = argument.name.encode()
+    fields = [(bulk(b"name"), bulk(name)), (bulk(b"type"), bulk(argument.kind.encode()))]
+    if argument.kind not in ("oneof", "block"):
+        fields.append((bulk(b"display_text"), bulk(argument.shown.encode() or name)))
+    if argument.key_spec >= 0:
+        fields.append((bulk(b"key_spec_index"), integer(argument.key_spec)))
+    if argument.token is not None:
+        fields.append((bulk(b"token"), bulk(argument.token.encode())))
+    flags = [
+        (argument.optional, b"optional"),
+        (argument.multiple, b"multiple"),
+        (argument.repeats_token, b"multiple_token"),
+    ]
+    told = [simple(flag) for holds, flag in flags if holds]
+    if told:
+        fields.append((bulk(b"flags"), encoder.set(told)))
+    if argument.parts:
+        fields.append((bulk(b"arguments"), _arguments(argument.parts, encoder)))
     return encoder.map(fields)
 
 
