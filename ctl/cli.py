@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 import click
@@ -21,12 +22,33 @@ CLUSTER_VERBS = {
     "status": "Show who serves what, and how it is.",
     "nodes": "List the nodes with ids, epochs and processes.",
     "check": "List every problem; exit 1 when there is one.",
+    "fix": "Repair what check finds; exit 1 when something is left.",
+    "watch": "Watch nodes, slots, load and events, live.",
+    "explain": "Say where a key or slot lives, or how a node is, and why.",
     "failover": "Promote a replica and measure the interruption.",
+    "reshard": "Move slots with their keys while clients go on.",
+    "rebalance": "Even out the primaries, moving as few slots as can be.",
+    "add-node": "Join one more node, or start one.",
+    "remove-node": "Take a node out without losing anything.",
+    "set-config": "Set directives on all nodes, or on none.",
+    "backup": "Back up all shards at once into one directory.",
+    "restore": "Put a backup into a cluster of any shape.",
+    "import": "Bring keys in from a server, a cluster or a file.",
+    "apply": "Run a plan that was written with --out.",
+    "resume": "Finish a change that was stopped.",
+    "rollback": "Undo a change that was stopped.",
     "start": "Start the nodes of a local cluster that do not run.",
     "stop": "Stop the nodes of a local cluster.",
     "destroy": "Stop a local cluster and remove its files.",
     "logs": "Show the logs of a local cluster.",
     "call": "Run a command on all nodes, or some.",
+}
+DRILL_VERBS = {
+    "kill": "Kill a primary under load, start it again, and report.",
+    "pause": "Stop a primary for a while, let it go on, and report.",
+    "partition": "Cut the network between nodes, join it again, and report.",
+    "restart-rolling": "Restart all nodes one by one under load, and report.",
+    "slow-disk": "Make syncs to disk slow on some nodes under load, and report.",
 }
 NODE_VERBS = {"start": "Run one node in the foreground."}
 
@@ -55,7 +77,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in self._verbs:
             return None
-        command = import_module(f"{self._prefix}{cmd_name}").command
+        name = cmd_name.replace("-", "_") + ("_" if iskeyword(cmd_name) else "")
+        command = import_module(f"{self._prefix}{name}").command
         assert isinstance(command, click.Command)
         return command
 
@@ -100,6 +123,9 @@ def cli() -> None:
 
 
 cli.add_command(LazyGroup("cluster", "A whole cluster.", "ctl.commands.", CLUSTER_VERBS))
+cli.add_command(
+    LazyGroup("drill", "Rehearse failures under load, and report.", "ctl.commands.drill_", DRILL_VERBS)
+)
 cli.add_command(LazyGroup("node", "A single node.", "ctl.commands.node_", NODE_VERBS))
 
 

@@ -125,6 +125,9 @@ class Member:
     failed_by: frozenset[str]
     suspected_by: frozenset[str]
 
+    def __hash__(self) -> int:
+        return hash(self.line.node_id)
+
     @property
     def node_id(self) -> str:
         return self.line.node_id

@@ -73,6 +73,9 @@ class Context:
     save_wanted: bool = False
     fsync_wanted: bool = False
     recheck_wanted: bool = True
+    epoch_held: bool = (
+        False  # our stamp stays: slots of ours may have another owner by now, with one above it
+    )
 
     @property
     def me(self) -> Member:

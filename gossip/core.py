@@ -42,6 +42,7 @@ from gossip.effects import Deliver, Effect, LogLevel
 from gossip.election import Candidate, Voter
 from gossip.epochs import Epochs
 from gossip.failover import ManualFailover, Roles
+from gossip.handover import Handover, Question
 from gossip.handshake import Handshake
 from gossip.health import Down, Health
 from gossip.hearsay import Hearsay
@@ -93,6 +94,7 @@ class Core:
         self._migration = ReplicaMigration(ctx, self._roles)
         self._confirmation = Confirmation(ctx, self._speaker)
         self._health = Health(ctx, self._confirmation)
+        self._handover = Handover(ctx, self._speaker, self._epochs)
         self._admin = Admin(
             ctx, self._speaker, self._handshake, self._epochs, self._roles, self._manual, self._candidate
         )
@@ -303,6 +305,7 @@ class Core:
     def _observe(self, sender: Member, header: Header) -> None:
         if header.message_flags & MessageFlag.EXT_DATA:
             sender.extensions = True
+        sender.light_publish = bool(header.flags & NodeFlag.LIGHT_PUBLISH_SUPPORTED)
         self._epochs.observe(sender, header)
         sender.offset = header.offset
         sender.offset_ms = self._ctx.now_ms
@@ -352,6 +355,7 @@ class Core:
         self._hearsay.read_extensions(sender, ping.extensions)
         if ping.type is MessageType.PONG and not link.inbound and sender.node_id in self.state.members:
             self._confirmation.answered(sender, link, ping)
+            self._handover.answered(sender, link)
 
     def _from_member(self, link: Link, sender: Member, message: Message) -> None:
         match message:
@@ -407,6 +411,36 @@ class Core:
         with self._input(now_ms):
             self._admin.set_slot(slot, action, node_id)
 
+    def take_slots(self, slots: SlotSet, above_epoch: int, now_ms: int) -> None:
+        """The end of an atomic migration: they are ours, with a config epoch above all we know and
+        `above_epoch`, and everybody is told. Not while `hold_epoch` is on.
+        """
+        with self._input(now_ms):
+            self._handover.take(slots, above_epoch)
+
+    def hold_epoch(self, on: bool) -> None:
+        """While on, our config epoch stays: slots were granted to a node that may have taken them under a
+        greater one, and a new epoch of ours would take them back.
+        """
+        self._ctx.epoch_held = on
+
+    def keep_slots(self, now_ms: int) -> None:
+        """A migration away from us is off: our claim is renewed above any that its target may have made."""
+        with self._input(now_ms):
+            self._handover.keep()
+
+    def ask_majority(self, on_settled: Callable[[], None], now_ms: int) -> Question:
+        """Calls back once a majority of primaries has answered with our claims before them
+        (`gossip.handover`); never, if it does not. `on_settled` may not give orders.
+        """
+        with self._input(now_ms):
+            return self._handover.ask(on_settled)
+
+    def forget_question(self, question: Question, now_ms: int) -> None:
+        """The answer is not wanted any more."""
+        with self._input(now_ms):
+            self._handover.forget(question)
+
     def replicate(self, node_id: NodeId, now_ms: int) -> None:
         """CLUSTER REPLICATE."""
         with self._input(now_ms):
@@ -443,14 +477,22 @@ class Core:
             self._admin.adopt_keys(slots)
 
     def publish(self, channel: bytes, payload: bytes, now_ms: int, *, sharded: bool) -> None:
-        """A client published here: tell every node, or (SPUBLISH) those of our shard."""
+        """A client published here: tell every node, or (SPUBLISH) those of our shard.
+
+        Those that know light messages (ours and Valkey's) get these: all else that a header says is in the
+        heartbeats, and to take it in costs a receiver many times what the message does.
+        """
         with self._input(now_ms):
-            message = Publish(self._speaker.header(), channel, payload, sharded)
-            if not sharded:
-                self._speaker.broadcast(message)
-                return
-            for member in self.state.shard():
-                self._speaker.send(member.link, message)
+            members = self.state.shard() if sharded else list(self.state.others())
+            light = Publish(None, channel, payload, sharded)
+            for member in members:
+                if member.light_publish:
+                    self._speaker.send(member.link, light)
+            older = [member for member in members if not member.light_publish]
+            if older:
+                full = Publish(self._speaker.header(), channel, payload, sharded)
+                for member in older:
+                    self._speaker.send(member.link, full)
 
     @property
     def settings(self) -> Settings:
@@ -495,6 +537,11 @@ class Core:
     def down(self) -> Down:
         """Why it is not ok."""
         return self._health.down
+
+    def peer_of(self, link_id: LinkId) -> NodeId | None:
+        """Who is at the other end of a link; None while that is not known."""
+        link = self._ctx.links.get(link_id)
+        return link.member.node_id if link is not None and link.member is not None else None
 
     @property
     def links(self) -> list[Link]:

@@ -42,9 +42,11 @@ class Epochs:
         return self._ctx.state.current_epoch
 
     def bump(self) -> bool:
-        """Stamp our slots anew without asking, unless our stamp is the greatest; whether it changed."""
+        """Stamp our slots anew without asking, unless our stamp is the greatest, or has to stay; whether it
+        changed.
+        """
         ctx = self._ctx
-        if ctx.me.config_epoch != 0 and ctx.me.config_epoch == ctx.state.greatest_epoch():
+        if ctx.epoch_held or 0 != ctx.me.config_epoch == ctx.state.greatest_epoch():
             return False
         ctx.me.config_epoch = self.next()
         ctx.log(LogLevel.NOTICE, f"New configEpoch set to {ctx.me.config_epoch}")
@@ -57,7 +59,7 @@ class Epochs:
         me = ctx.me
         if not (me.is_primary and sender.is_primary and header.config_epoch == me.config_epoch):
             return
-        if sender.node_id <= me.node_id:
+        if sender.node_id <= me.node_id or ctx.epoch_held:
             return
         me.config_epoch = self.next()
         text = f"configEpoch collision with node {sender.label}. configEpoch set to {me.config_epoch}"

@@ -79,6 +79,7 @@ class Member:
     migrate_to: bool = False
     no_failover: bool = False
     extensions: bool = False
+    light_publish: bool = False  # it takes published messages without a full header
 
     primary: Member | None = field(default=None, repr=False)
     replicas: list[Member] = field(default_factory=list, repr=False)

@@ -32,6 +32,7 @@ from gossip.messages import (
     MessageFlag,
     MessageType,
     Module,
+    NodeFlag,
     Ping,
     Publish,
     Update,
@@ -95,7 +96,7 @@ class Speaker:
             flags |= MessageFlag.PAUSED
         return Header(
             sender=me.node_id,
-            flags=me.flags,
+            flags=me.flags | NodeFlag.LIGHT_PUBLISH_SUPPORTED,
             current_epoch=ctx.state.current_epoch,
             config_epoch=stands_for.config_epoch,
             offset=ctx.host.offset(),

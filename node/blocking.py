@@ -34,6 +34,8 @@ another key would be to overtake those who wait for that. May raise CommandError
 
 Watcher = Callable[[list[Change]], None]
 
+Refusal = Callable[[Session, list[bytes]], bytes | None]
+
 WaitedKey = tuple[int, bytes]
 """Database index and key."""
 
@@ -42,6 +44,10 @@ class Apply(Protocol):
     """Applies what an attempt changed: that of server/after.py."""
 
     def __call__(self, session: Session, argv: list[bytes]) -> None: ...
+
+
+def _allow(_session: Session, _argv: list[bytes]) -> None:
+    """Until the application sets something stricter."""
 
 
 class Waiter:
@@ -65,7 +71,9 @@ Queue = OrderedDict[Waiter, None]
 
 
 class Blocking:
-    """All waiters. `apply` is handed in by node.app."""
+    """All waiters. `apply` is handed in by node.app, and `refusal`: the error for what a session of
+    restricted rights may not run, though it might when its wait began.
+    """
 
     def __init__(self, clock: Clock, clients: Clients, watchers: list[Watcher]) -> None:
         """`watchers` are those of server/after.py; we are among them only while somebody waits."""
@@ -76,10 +84,12 @@ class Blocking:
         self._ready: dict[WaitedKey, None] = {}
         self._serving = False
         self.apply: Apply
+        self.refusal: Refusal = _allow
 
     def may_wait(self, call: Call) -> bool:
         """Whether the client of `call` may be made to wait; where not, its time is over at once."""
-        return not call.session.from_primary
+        session = call.session
+        return not (session.from_primary or session.deny_blocking)
 
     def wait(
         self,
@@ -174,6 +184,9 @@ class Blocking:
             return False
         call = session.call
         call.now_ms = self._clock.now_ms
+        if session.restricted and (refusal := self.refusal(session, waiter.argv)) is not None:
+            self._clients.unblock(session, error(refusal))
+            return True
         try:
             reply = waiter.attempt(call, key)
         except CommandError as refused:

@@ -17,8 +17,6 @@ from node.keyspace.database import Database
 from node.lifecycle import Lifecycle
 from node.log import Log
 
-DELETE_BATCH = 128
-
 
 class Replicating(Protocol):
     """The part of the replication service that the cluster uses."""
@@ -54,19 +52,27 @@ class DataHost:
 def cluster_hands(
     clock: Clock,
     database: Database,
-    tellers: list[Callable[[int, list[bytes]], None]],
+    lift_slots: Callable[[SlotSet], int],
+    keys_gone: Callable[[], None],
     clients: Clients,
     lifecycle: Lifecycle,
     log: Log,
     replication: Replicating,
     routes_changed: Callable[[], None],
 ) -> Hands:
-    """How the core's local effects reach the rest of the node. `tellers` are those of server/after.py."""
+    """How the core's local effects reach the rest of the node. `lift_slots` takes slots out of sight and
+    deletes their keys by and by; `keys_gone` is called when keys were dropped without a record of it.
+    """
 
     def drop_slots(slots: SlotSet) -> None:
-        dropped = sum(_drop_slot(database, tellers, slot) for slot in slots)
+        dropped = lift_slots(slots)
         if dropped:
-            log.notice(f"Deleted {dropped} keys of slots that other nodes own now ({slots})")
+            keys_gone()
+            log.notice(f"Deleting {dropped} keys of slots that other nodes own now ({slots})")
+
+    def flush_all() -> None:
+        database.clear()
+        keys_gone()
 
     def pause_writes(duration_ms: int) -> None:
         until_ms = clock.update() + duration_ms
@@ -83,19 +89,10 @@ def cluster_hands(
         drop_slots=drop_slots,
         pause_writes=pause_writes,
         resume_writes=resume_writes,
-        flush_all=database.clear,
+        flush_all=flush_all,
         fatal=lambda why: lifecycle.request_shutdown(why, exit_status=1),
         role_changed=routes_changed,
     )
-
-
-def _drop_slot(database: Database, tellers: list[Callable[[int, list[bytes]], None]], slot: int) -> int:
-    """Deletes a slot's keys here and, by the replication stream, on our replicas; returns how many."""
-    keys = database.slot_keys(slot, database.slot_count(slot))
-    for start in range(0, len(keys), DELETE_BATCH):
-        for tell in tellers:
-            tell(0, [b"DEL", *keys[start : start + DELETE_BATCH]])
-    return database.clear_slot(slot)
 
 
 def end_lost_waits(blocking: Blocking, router: Router) -> None:

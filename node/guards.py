@@ -7,6 +7,7 @@ writes only (a replica is read-only, too few replicas are there) leave reads on 
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from enum import Enum
 
 
@@ -14,13 +15,21 @@ class Guard(Enum):
     """Why; the value says whether reads are concerned too."""
 
     LOADING = ("loading", True)
+    LOADING_BESIDE = ("loading beside the data", False)
     PAUSED = ("paused", True)
+    BUSY = ("a script runs for long", True)
     STALE = ("stale", True)
+    SLOT_STATS = ("slots are counted", True)
+    MONITORED = ("commands are told to somebody", True)
     CLUSTER_DOWN = ("cluster down", True)
     REPLICA = ("replica", False)
     FEW_REPLICAS = ("too few replicas", False)
     MEMORY = ("memory", False)
     DISK = ("disk", False)
+    APPEND_ONLY = ("append-only file", False)
+    IN_FLIGHT = ("keys in flight", False)
+
+    __hash__ = object.__hash__  # that of Enum is slow, and the gates look guards up for every request
 
     @property
     def concerns_reads(self) -> bool:
@@ -42,6 +51,11 @@ class Guards:
         else:
             self._held.discard(guard)
         self.on_change()
+
+    @property
+    def held(self) -> AbstractSet[Guard]:
+        """Those that hold now: always the same set."""
+        return self._held
 
     def __contains__(self, guard: Guard) -> bool:
         return guard in self._held

@@ -55,9 +55,13 @@ class Fleet:
         return await (await self.client(address)).call(*args, timeout_s=timeout_s)
 
     async def pipeline(
-        self, address: Address, commands: Sequence[Sequence[str | int | bytes]]
+        self,
+        address: Address,
+        commands: Sequence[Sequence[str | int | bytes]],
+        *,
+        timeout_s: float | None = None,
     ) -> list[Reply]:
-        return await (await self.client(address)).pipeline(commands)
+        return await (await self.client(address)).pipeline(commands, timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
     DIR/cluster.json         the record: what was started, how, and as which process
     DIR/7000/node.conf       the node's redis.conf, made by ctl
     DIR/7000/node.log        its log
+    DIR/ctl-journal/         journals of changes, see ctl.execute.journal
     DIR/7000/…               whatever the node keeps: nodes.conf, dump.rdb, appendonlydir
 
 The record is written before anything is started and again after each start, so that what runs can be found
@@ -33,6 +34,7 @@ from ctl.snapshot import Address
 from node.resp.client import LinkError, ReplyError
 
 STATE_FILE = "cluster.json"
+JOURNALS = "ctl-journal"
 FORMAT = 1
 OWN_SERVER = (sys.executable, "-P", "-m", "node")
 READY_EVERY_S = 0.02
@@ -256,6 +258,7 @@ def remove(cluster: LocalCluster) -> None:
             home = cluster.node_directory(node)
             if home.is_dir() and not home.is_symlink():
                 shutil.rmtree(home)
+        shutil.rmtree(cluster.directory / JOURNALS, ignore_errors=True)
         (cluster.directory / STATE_FILE).unlink(missing_ok=True)
         (cluster.directory / STATE_FILE).with_suffix(".tmp").unlink(missing_ok=True)
         if cluster.made_directory:

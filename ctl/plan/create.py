@@ -156,17 +156,17 @@ def _identities(layout: Layout) -> list[Step]:
 def _introductions(nodes: Sequence[NodeView]) -> list[Step]:
     """Everybody meets everybody; in large clusters everybody meets the first."""
     pairs = combinations(nodes, 2) if len(nodes) <= PAIRWISE_MEET_MAX else ((nodes[0], n) for n in nodes[1:])
-    return [Send(a.address, _meet(b)) for a, b in pairs]
+    return [Send(a.address, meet_command(b)) for a, b in pairs]
 
 
 def _reintroductions(nodes: Sequence[NodeView]) -> list[Step]:
     """A second MEET in both directions between all, now that roles are settled."""
     if len(nodes) > PAIRWISE_MEET_MAX:
         return []
-    return [Send(a.address, _meet(b)) for a, b in permutations(nodes, 2)]
+    return [Send(a.address, meet_command(b)) for a, b in permutations(nodes, 2)]
 
 
-def _meet(node: NodeView) -> tuple[str | int, ...]:
+def meet_command(node: NodeView) -> tuple[str | int, ...]:
     """MEET with the bus port only where it is not the usual one: port + 10000."""
     bus_port = node.myself.bus_port
     usual = bus_port in (0, node.address.port + 10_000)

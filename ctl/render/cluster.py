@@ -19,7 +19,7 @@ WIDE_COLUMNS = 120
 GAP = 2
 NUMBERS = ("Keys", "Memory", "Epoch", "Pid")
 STYLES = {"ok": "green", "suspected": "yellow", "fail": "red", "failed": "red", "unreachable": "red"}
-SEVERITY_STYLES = {"error": "red", "warning": "yellow", "note": "cyan"}
+SEVERITY_STYLES = {"error": "red", "warning": "yellow", "info": "cyan"}
 
 
 def summary(snapshot: ClusterSnapshot) -> Text:
@@ -101,12 +101,14 @@ def print_layout(console: Console, layout: Layout) -> None:
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Each with its explanation on a line below."""
+    """Each with the reason why it matters and what to do on lines below."""
     for finding in findings:
         line = Text(finding.severity, style=f"bold {SEVERITY_STYLES[finding.severity]}")
         console.print(line.append(f"  {finding.text}", style="not bold default"))
         if finding.explanation:
             console.print(Text(f"  {finding.explanation}", style="dim"))
+        if finding.action:
+            console.print(Text("  → ", style="dim").append(finding.action, style="not dim"))
 
 
 def _print_fitting(

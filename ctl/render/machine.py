@@ -66,7 +66,9 @@ def finding(found: Finding) -> dict[str, Json]:
         "code": found.code,
         "text": found.text,
         "explanation": found.explanation,
+        "action": found.action or None,
         "nodes": found.nodes,
+        "slots": ranges(found.slots),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from gossip.member import LinkId
 from gossip.messages import Message
 
 READ_BYTES = 64 * 1024
+SLICE_S = 0.002
 
 
 class Events(Protocol):
@@ -198,8 +200,12 @@ class Bus:
         reader = wire.FrameReader()
         try:
             while data := await _received(link.socket):
+                end_s = time.monotonic() + SLICE_S
                 for message in reader.feed(data):
                     self._events.received(link_id, message)
+                    if time.monotonic() > end_s:  # published to very many, say
+                        await trio.lowlevel.checkpoint()
+                        end_s = time.monotonic() + SLICE_S
                     if link_id not in self._links:
                         return  # closed by what the message brought
             reader.end()

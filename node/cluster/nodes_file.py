@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
@@ -30,6 +31,7 @@ class NodesFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
+        self.before_sync: Callable[[], None] = lambda: None
 
     def load(self, now_ms: int, rng: Random) -> ClusterState | None:
         """Locks the file and reads it; None when there was none or it was empty. Raises NodesFileError."""
@@ -62,6 +64,7 @@ class NodesFile:
             with open(descriptor, "wb", closefd=False) as file:
                 file.write(nodes_conf.dump(state))
             if fsync:
+                self.before_sync()
                 os.fsync(descriptor)
             self._lock(descriptor)
             os.rename(temporary, self.path)

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import trio
 
@@ -35,7 +35,7 @@ from gossip.effects import (
 )
 from gossip.errors import ClusterError
 from gossip.member import LinkId, Member
-from gossip.messages import Message
+from gossip.messages import Message, MessageType, Ping
 from gossip.settings import Host
 from gossip.slots import SlotSet
 from gossip.state import ClusterState
@@ -66,7 +66,7 @@ class Hands:
     flush_all: Callable[[], None]
     fatal: Callable[[str], None]
     role_changed: Callable[[], None]
-    deliver: list[Callable[[bytes, bytes, bool], None]] = field(default_factory=list)
+    deliver: list[Callable[[bytes, bytes, bool], object]] = field(default_factory=list)
 
 
 class Cluster:
@@ -89,6 +89,8 @@ class Cluster:
         self._due_ms = 0  # until when the timekeeper sleeps
         self._busy = False
         self._running = False
+        self._to_persist: Persist | None = None
+        self._to_send: list[Effect] = []
         self._file = NodesFile(config.resolve(config[directives.CLUSTER_CONFIG_FILE]))
         now_ms = self._clock.now_ms()
         state = self._file.load(now_ms, rng)
@@ -106,10 +108,12 @@ class Cluster:
             send_limit_bytes=lambda: config[directives.CLUSTER_LINK_SENDBUF_LIMIT],
             source_address=lambda: config[directives.BIND_SOURCE_ADDR],
         )
+        self.cut: frozenset[str] = frozenset()  # whom a fault on purpose keeps us from: node ids
         self.router = Router(
             self.core,
             self.endpoint,
             lambda: config[directives.CLUSTER_ALLOW_READS_WHEN_DOWN],
+            lambda: config[directives.CLUSTER_ALLOW_PUBSUBSHARD_WHEN_DOWN],
             key_exists,
         )
         config.on_change_of(FOLLOWED, self._settings_changed)
@@ -136,13 +140,25 @@ class Cluster:
         if self.core.woke_up(self._clock.now_ms()):
             self.carry_out()
 
-    def order(self, what: Callable[[Core, int], T]) -> T:
-        """An operator's order. Raises CommandError with Redis's text when the core refuses it."""
+    def order(self, what: Callable[[Core, int], T], *, in_rows: bool = False) -> T:
+        """An operator's order. Raises CommandError with Redis's text when the core refuses it.
+
+        Orders that come `in_rows` are carried out in memory at once; nodes.conf is written, and others are
+        told, once for all of a turn, before its replies leave (`end_of_turn`).
+        """
         try:
             return what(self.core, self._clock.now_ms())
         except ClusterError as refused:
             raise CommandError(f"{refused.code} {refused}".encode()) from None
         finally:
+            if in_rows:
+                self._hold()
+            else:
+                self.carry_out()
+
+    def end_of_turn(self) -> None:
+        """Called before replies leave: what orders in rows left to do is done."""
+        if self._to_persist or self._to_send:
             self.carry_out()
 
     def accepted(self, peer_ip: str, local_ip: str) -> LinkId:
@@ -163,11 +179,18 @@ class Cluster:
         self.carry_out()
 
     def received(self, link: LinkId, message: Message) -> None:
+        if self.cut and self._is_lost(link, message):
+            return
         self.core.receive(link, message, self._clock.now_ms())
         self.carry_out()
 
     def bad_frame(self, link: LinkId, problem: str) -> None:
         self.core.bad_frame(link, problem, self._clock.now_ms())
+        self.carry_out()
+
+    def publish(self, channel: bytes, message: bytes, sharded: bool) -> None:
+        """A client has published here: tells every node, or (a shard channel) those of our shard."""
+        self.core.publish(channel, message, self._clock.now_ms(), sharded=sharded)
         self.carry_out()
 
     async def _keep_time(self) -> None:
@@ -194,6 +217,7 @@ class Cluster:
             return  # the outer call, or the start, does what is left
         self._busy = True
         try:
+            self._do_held()
             while effects := self.core.drain():
                 for effect in effects:
                     self._do(effect)
@@ -203,11 +227,35 @@ class Cluster:
             self._busy = False
         self._arm()
 
+    def _hold(self) -> None:
+        """Does what concerns this process alone; the disk and the network come with `carry_out`, in order."""
+        if self._busy or not self._running:
+            return
+        for effect in self.core.drain():
+            if isinstance(effect, Persist):
+                self._to_persist = Persist(effect.fsync or (self._to_persist or effect).fsync)
+            elif isinstance(effect, Send | OpenLink | CloseLink):
+                self._to_send.append(effect)
+            else:
+                self._do(effect)
+
+    def _do_held(self) -> None:
+        persist, self._to_persist = self._to_persist, None
+        sends, self._to_send = self._to_send, []
+        if persist is not None:
+            self._do(persist)
+        last = {effect.link: effect for effect in sends if _is_pong(effect)}
+        for effect in sends:
+            # Of several heartbeats to a peer, the last has all that the ones before it say.
+            if not _is_pong(effect) or last[effect.link] is effect:
+                self._do(effect)
+
     def _do(self, effect: Effect) -> None:
         hands = self._hands
         match effect:
             case Send(link=link, message=message):
-                self.bus.send(link, message)
+                if not (self.cut and self._is_lost(link, None)):
+                    self.bus.send(link, message)
             case Persist(fsync=fsync):
                 self._file.save(self._state, fsync=fsync)
             case RoutesChanged():
@@ -235,6 +283,27 @@ class Cluster:
                 for deliver in hands.deliver:
                     deliver(channel, payload, sharded)
 
+    # Faults on purpose
+
+    def cut_off(self, peers: frozenset[str]) -> None:
+        """From now on frames to and from these node ids vanish."""
+        self.cut = peers
+
+    def join(self, peers: frozenset[str]) -> None:
+        """They do not any more. A link keeps order and loses nothing, so those that did otherwise end."""
+        self.cut = frozenset()
+        for link in [each.id for each in self.core.links if self.core.peer_of(each.id) in peers]:
+            self.bus.close(link)
+            self.closed(link)
+
+    def slow_syncs(self, before_sync: Callable[[], None]) -> None:
+        """`before_sync` is called before nodes.conf is synced."""
+        self._file.before_sync = before_sync
+
+    def _is_lost(self, link: LinkId, message: Message | None) -> bool:
+        header = message.header if message is not None else None
+        return self.core.peer_of(link) in self.cut or (header is not None and header.sender in self.cut)
+
     def _arm(self) -> None:
         """Wakes the timekeeper when the next deadline is sooner than it knows."""
         if self._sleep is not None and self.core.next_deadline_ms() < self._due_ms:
@@ -245,3 +314,8 @@ class Cluster:
     def endpoint(self, session: Session, member: Member) -> str:
         """The host of a redirect; empty for the host that the client used already."""
         return audience(self._config, session.address).host(member) or ""
+
+
+def _is_pong(effect: Effect) -> TypeGuard[Send]:
+    message = effect.message if isinstance(effect, Send) else None
+    return isinstance(message, Ping) and message.type is MessageType.PONG

@@ -17,6 +17,7 @@ NO_SUCH_KEY = b"ERR no such key"
 _DECIMAL = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _HEXADECIMAL = re.compile(rb"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP][+-]?[0-9]+)?")
 _INFINITY = re.compile(rb"[+-]?inf(?:inity)?", re.IGNORECASE)
+_UNDERSCORE = ord("_")
 _NOT_ZERO = re.compile(rb"[+-]?(?:0[xX])?[0.]*[1-9a-dfA-DF]")
 
 
@@ -61,7 +62,7 @@ def finite_float(text: bytes, error: bytes = NOT_FLOAT) -> float:
     try:
         value = float(text)
         # Only a plain number ends here; what Python takes and C does not is looked at below.
-        is_plain = text[0] > 32 and text[-1] > 32 and b"_" not in text
+        is_plain = text[0] > 32 and text[-1] > 32 and _UNDERSCORE not in text
         if is_plain and value - value == 0 and (value or text == b"0"):
             return value
     except ValueError:

@@ -65,6 +65,10 @@ class Call:
         """The value of any key of the request, for reading."""
         return self.db.read(key, key_slot(key), self.now_ms)
 
+    def inspect(self, key: bytes) -> Value | None:
+        """The same for a look inside of the server: nobody is notified of a key that is not there."""
+        return Database.read(self.db, key, key_slot(key), self.now_ms)
+
     def peek(self, key: bytes) -> Value | None:
         """The value of any key of the request, without counting a hit or a miss."""
         return self.db.peek(key, key_slot(key), self.now_ms)

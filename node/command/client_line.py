@@ -19,7 +19,7 @@ _SESSION_BYTES = 1500
 def client_line(session: Session, now_ms: int, argv: list[bytes] | None = None) -> bytes:
     """The fields of Redis 7.2, in its order, and `watch`; `argv` is the request the session is running."""
     transport, call = session.transport, session.call
-    command = session.last_command
+    command, queue = session.last_command, session.queue
     query_bytes, output_bytes = transport.pending_bytes(), transport.output_bytes()
     argument_bytes = sum(map(len, argv)) if argv is not None else 0
     total_bytes = _SESSION_BYTES + query_bytes + output_bytes + argument_bytes + sys.getsizeof(argv or ())
@@ -33,11 +33,14 @@ def client_line(session: Session, now_ms: int, argv: list[bytes] | None = None) 
         b"idle=%d" % ((now_ms - session.last_seen_ms) // 1000),
         b"flags=%b" % session_flags(session),
         b"db=%d" % call.db.index,
-        b"sub=0 psub=0 ssub=0 multi=-1 watch=0",
+        b"sub=%d psub=%d ssub=%d" % _subscription_counts(session),
+        b"multi=%d" % (len(queue) if queue is not None else -1),
+        b"watch=%d" % (len(session.watch.keys) if session.watch is not None else 0),
         b"qbuf=%d" % query_bytes,
         b"qbuf-free=0",
         b"argv-mem=%d" % argument_bytes,
-        b"multi-mem=0 rbs=0 rbp=0 obl=0",
+        b"multi-mem=%d" % (queue.size_bytes if queue is not None else 0),
+        b"rbs=0 rbp=0 obl=0",
         b"oll=%d" % transport.output_parts(),
         b"omem=%d" % output_bytes,
         b"tot-mem=%d" % total_bytes,
@@ -52,12 +55,23 @@ def client_line(session: Session, now_ms: int, argv: list[bytes] | None = None) 
     return b" ".join(fields)
 
 
+def _subscription_counts(session: Session) -> tuple[int, int, int]:
+    mine = session.subscriptions
+    if mine is None:
+        return 0, 0, 0
+    return len(mine.channels), len(mine.patterns), len(mine.shard_channels)
+
+
 def session_flags(session: Session) -> bytes:
     """The letters of CLIENT LIST's `flags`, N when there is nothing to say."""
     letters = (
         (b"S", session.is_replica),
+        (b"O", session.monitors),
         (b"M", session.from_primary),
+        (b"P", session.subscriptions is not None),
+        (b"x", session.queue is not None),
         (b"b", session.blocked is not None),
+        (b"d", session.watch is not None and session.watch.touched),
         (b"c", session.closing),
         (b"U", session.address.endswith(b":0")),
         (b"r", session.readonly),

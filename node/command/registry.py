@@ -8,6 +8,7 @@ every other spelling, takes the dispatcher's full path.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -15,24 +16,37 @@ from typing import Any
 from node.command.keyspec import Index, KeyFlag, KeyNum, KeySpec, Keyword, Range, find_keys, legacy_range
 from node.command.spec import CommandSpec, Flag
 
+TIME_UNIT_BITS = 7
+"""Times of calls are counted in units of 2 ** 7 nanoseconds."""
+
 Runner = Callable[..., Any]
 
 
 class Command:
-    """A command as it runs. `run(call, argv)` returns the encoded reply, or a Block."""
+    """A command as it runs. `run(call, argv)` returns the encoded reply, or a Block.
+
+    What it has cost (see `node.observe.commandstats`): `calls`, of which `failed_calls` ended with an error,
+    besides `rejected_calls` that were refused and not run; `times`, how many calls took how long in units of
+    `TIME_UNIT_BITS`. A request of up to `short_words` words takes about the same short time as any such.
+    """
 
     __slots__ = (
         "arity",
         "calls",
+        "failed_calls",
         "flags",
         "has_first_key",
         "has_keys",
         "has_one_key",
+        "is_told",
         "is_write",
         "name",
+        "rejected_calls",
         "run",
+        "short_words",
         "spec",
         "subcommands",
+        "times",
         "title",
     )
 
@@ -43,13 +57,21 @@ class Command:
         self.arity = spec.arity
         self.flags = spec.flags
         self.is_write = bool(spec.flags & Flag.WRITE)
+        self.is_told = bool(spec.flags & _MAY_CHANGE)
         self.has_keys = bool(spec.keys) or spec.find_keys is not None
         found = _keys_from_first(spec)
         self.has_first_key = found is not None
         self.has_one_key = found is not None and found.last == 0 and len(spec.keys) == 1
         self.run: Runner = run if run is not None else _container_only
         self.subcommands: dict[bytes, Command] | None = {} if spec.handler is None else None
-        self.calls = 0
+        self.short_words = _short_words(spec)
+        self.times: defaultdict[int, int] = defaultdict(int)
+        self.forget_calls()
+
+    def forget_calls(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.calls = self.failed_calls = self.rejected_calls = 0
+        self.times.clear()
 
     def arity_fits(self, count: int) -> bool:
         return count == self.arity if self.arity > 0 else count >= -self.arity
@@ -72,6 +94,19 @@ class Command:
         return self.flags | (Flag.MOVABLEKEYS if self.movable_keys else Flag(0))
 
 
+_WORDS_OF_MANY = 8
+_COUNTS = frozenset((b"LPOP", b"RPOP", b"SPOP", b"ZPOPMIN", b"ZPOPMAX"))
+"""Fast without the last word, which says how many."""
+
+
+def _short_words(spec: CommandSpec) -> int:
+    if spec.name in _COUNTS:
+        return 2
+    if not spec.flags & Flag.FAST and spec.name != b"SET":
+        return 0
+    return spec.arity if spec.arity > 0 else _WORDS_OF_MANY
+
+
 def _container_only(*_: object) -> bytes:
     raise AssertionError("a container was run without its subcommand")
 
@@ -92,7 +127,9 @@ def _keys_from_first(spec: CommandSpec) -> Range | None:
     """Where a request's keys are when they begin at its first argument and nothing but the dispatcher's
     fast path is needed to run it; None otherwise.
     """
-    if spec.handler is None or spec.flags & _NEEDS_FULL_PATH or spec.find_keys is not None or not spec.keys:
+    if spec.handler is None or spec.flags & _NEEDS_FULL_PATH or spec.waits:
+        return None
+    if spec.find_keys is not None or not spec.keys:
         return None
     begin, find = spec.keys[0].begin, spec.keys[0].find
     if isinstance(begin, Index) and begin.index == 1 and isinstance(find, Range):
@@ -115,10 +152,14 @@ class Table:
     def prepare(self) -> None:
         """Makes the look-up tables; to be called again when commands were added."""
         commands = self.commands
-        fast = [c for c in commands.values() if (c.has_one_key if self._by_slot else c.has_first_key)]
-        self.fast_reads = _both_cases(c for c in fast if not c.flags & _MAY_CHANGE)
+        fast = {
+            name: command
+            for name, command in commands.items()
+            if (command.has_one_key if self._by_slot else command.has_first_key)
+        }
+        self.fast_reads = _both_cases({n: c for n, c in fast.items() if not c.flags & _MAY_CHANGE})
         self.fast_all = _both_cases(fast)
-        self._lookup = _both_cases(commands.values())
+        self._lookup = _both_cases(commands)
 
     def lookup(self, name: bytes) -> Command | None:
         """A command (a container without its subcommand) by a name in any case."""
@@ -139,11 +180,12 @@ class Table:
             yield from (command.subcommands or {}).values()
 
 
-def _both_cases(commands: Iterable[Command]) -> dict[bytes, Command]:
+def _both_cases(commands: Mapping[bytes, Command]) -> dict[bytes, Command]:
+    """By the names that clients use, which rename-command may have changed."""
     table = {}
-    for command in commands:
-        table[command.name] = command
-        table[command.title] = command
+    for name, command in commands.items():
+        table[name] = command
+        table[name.lower()] = command
     return table
 
 

@@ -10,7 +10,9 @@ from enum import Enum
 from typing import Protocol
 
 from node.command.call import Call
+from node.command.queue import Queue, Watch
 from node.command.registry import Command
+from node.command.subscriptions import Subscriptions
 
 
 class ReplyMode(Enum):
@@ -27,6 +29,9 @@ class Transport(Protocol):
 
     def send(self, data: bytes) -> None:
         """Queues bytes; they leave with the end of the turn."""
+
+    def push(self, data: bytes) -> None:
+        """Queues bytes that are no reply; they leave behind everybody's replies, in this turn or a later."""
 
     def close(self, after_output: bool) -> None:
         """Ends the connection, after what is queued has been sent or at once."""
@@ -60,6 +65,9 @@ class Gone:
     """The transport of a session whose connection has ended: what is done to it has no effect."""
 
     def send(self, data: bytes) -> None:
+        pass
+
+    def push(self, data: bytes) -> None:
         pass
 
     def close(self, after_output: bool) -> None:
@@ -136,6 +144,7 @@ class Session:
         "call",
         "closing",
         "created_ms",
+        "deny_blocking",
         "from_primary",
         "guarded",
         "id",
@@ -145,14 +154,20 @@ class Session:
         "lib_name",
         "lib_version",
         "local_address",
+        "monitors",
         "name",
         "no_evict",
         "no_touch",
+        "queue",
         "readonly",
         "reply_mode",
+        "restricted",
+        "subscriptions",
+        "taken",
         "total_commands",
         "transport",
         "user",
+        "watch",
     )
 
     def __init__(
@@ -169,6 +184,7 @@ class Session:
         self.lib_version = b""
         self.user = b"default"
         self.authenticated = True
+        self.restricted = False  # its user may not do everything: see node.acl
         self.created_ms = call.now_ms
         self.last_seen_ms = call.now_ms
         self.last_command: Command | None = None
@@ -178,9 +194,17 @@ class Session:
         self.asking = False
         self.no_evict = False
         self.no_touch = False
+        self.monitors = False  # is told all commands: node.observe.monitor
         self.is_replica = False
         self.from_primary = False
         self.blocked: Block | None = None
+        self.queue: Queue | None = None  # the open transaction
+        self.watch: Watch | None = None
+        self.subscriptions: Subscriptions | None = None  # None rather than empty
+        self.deny_blocking = False  # its command runs inside of a transaction or a script, and must not wait
+        self.taken: Callable[[list[bytes]], bool] | None = (
+            None  # sees requests first; True: they were its own
+        )
         self.closing = False  # no further request is run
         self.guarded = False
 
@@ -207,12 +231,22 @@ class Session:
             self.update_guard()
         return None
 
+    @property
+    def in_subscriber_mode(self) -> bool:
+        """Whether only a few commands are allowed: in RESP2 messages could not be told from replies."""
+        return self.subscriptions is not None and self.call.reply.version == 2
+
     def update_guard(self) -> None:
         """To be called after a change of anything that the fast path does not look at."""
         self.guarded = (
             not self.authenticated
+            or self.restricted
             or self.asking
             or self.from_primary
             or self.is_replica
+            or self.monitors
+            or self.queue is not None
+            or self.in_subscriber_mode
+            or self.taken is not None
             or self.reply_mode is not ReplyMode.ON
         )

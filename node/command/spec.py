@@ -85,6 +85,7 @@ class CommandSpec:
     history: tuple[tuple[str, str], ...] = ()
     replaced_by: str = ""
     deprecated_since: str = ""
+    waits: bool = False  # whether the handler may return a Block though the flags do not say so
 
     def acl_categories(self) -> list[str]:
         """Those declared, and those that follow from the flags, each with its `@`, in no order of meaning."""
@@ -125,6 +126,7 @@ def command(
     find_keys: KeysFunction | None = None,
     replaced_by: str = "",
     deprecated_since: str = "",
+    waits: bool = False,
 ) -> Callable[[HandlerT], HandlerT]:
     """Declares the handler below as `name`; its docstring's first line is the command's summary."""
 
@@ -136,6 +138,7 @@ def command(
             CommandSpec(
                 name, arity, group, flags, tuple(keys), since, complexity, summary, tuple(categories),
                 tuple(tips), handler, services, find_keys, (), replaced_by, deprecated_since,
+                waits,
             )
         )  # fmt: skip
         return handler

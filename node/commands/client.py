@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from node.acl.service import Acl
 from node.clients import Clients
 from node.command.args import SYNTAX, integer
 from node.command.call import Call
@@ -15,7 +16,6 @@ from node.command.help import help_reply
 from node.command.session import ReplyMode, Session
 from node.command.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from node.commands.connection import NAME_REFUSED, check_attribute
-from node.credentials import Credentials
 from node.errors import CommandError
 from node.integers import INT64_MAX
 from node.resp.encode import OK, ONE, ZERO, error
@@ -42,10 +42,12 @@ container(b"CLIENT", group="connection", since="2.4.0", summary="A container for
 
 
 def session_type(session: Session) -> bytes:
-    """normal, replica or master: the words of CLIENT LIST TYPE."""
+    """normal, replica, pubsub or master: the words of CLIENT LIST TYPE."""
     if session.from_primary:
         return b"master"
-    return b"replica" if session.is_replica else b"normal"
+    if session.is_replica:
+        return b"replica"
+    return b"normal" if session.subscriptions is None else b"pubsub"
 
 
 def _type_named(word: bytes) -> bytes:
@@ -195,9 +197,9 @@ def no_touch(call: Call, argv: list[bytes]) -> bytes:
 
 @command(
     b"CLIENT|KILL", arity=-3, group="connection", since="2.4.0", flags=_ADMIN, categories=_CONNECTION,
-    complexity=_OVER_CLIENTS, needs=(Clients, Credentials),
+    complexity=_OVER_CLIENTS, needs=(Clients, Acl),
 )  # fmt: skip
-def kill(clients: Clients, credentials: Credentials, call: Call, argv: list[bytes]) -> bytes:
+def kill(clients: Clients, acl: Acl, call: Call, argv: list[bytes]) -> bytes:
     """Closes connections."""
     caller = call.session
     if len(argv) == 3:
@@ -217,13 +219,13 @@ def kill(clients: Clients, credentials: Credentials, call: Call, argv: list[byte
                 raise CommandError(SYNTAX)
             skip_me = value.lower() == b"yes"
         else:
-            wanted.append(_kill_filter(option, value, credentials, call.now_ms))
+            wanted.append(_kill_filter(option, value, acl, call.now_ms))
     if skip_me:
         wanted.append(lambda session: session is not caller)
     return number(_kill(clients, caller, wanted))
 
 
-def _kill_filter(option: bytes, value: bytes, credentials: Credentials, now_ms: int) -> Wanted:
+def _kill_filter(option: bytes, value: bytes, acl: Acl, now_ms: int) -> Wanted:
     if option == b"ID":
         wanted_id = integer(value, b"ERR client-id should be greater than 0")
         if wanted_id < 1:
@@ -237,7 +239,7 @@ def _kill_filter(option: bytes, value: bytes, credentials: Credentials, now_ms: 
     if option == b"LADDR":
         return lambda session: session.local_address == value
     if option == b"USER":
-        if not credentials.has_user(value):
+        if not acl.has_user(value):
             raise CommandError(b"ERR No such user '%b'" % value)
         return lambda session: session.authenticated and session.user == value
     if option == b"MAXAGE":

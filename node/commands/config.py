@@ -11,6 +11,7 @@ from node.command.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, containe
 from node.config.config import Config
 from node.config.table import ENABLE_PROTECTED_CONFIGS
 from node.errors import CommandError
+from node.observe.slot_counters import SlotCounters
 from node.observe.stats import Stats
 from node.resp.encode import OK, bulk
 
@@ -53,16 +54,17 @@ def rewrite(config: Config, _call: Call, _argv: list[bytes]) -> bytes:
 
 
 @command(
-    b"CONFIG|RESETSTAT", arity=2, group="server", since="2.0.0", flags=_FLAGS, needs=(Stats, Table),
-    complexity="O(1)", tips=_EVERYWHERE,
+    b"CONFIG|RESETSTAT", arity=2, group="server", since="2.0.0", flags=_FLAGS, complexity="O(1)",
+    needs=(Stats, Table, SlotCounters), tips=_EVERYWHERE,
 )  # fmt: skip
-def resetstat(stats: Stats, table: Table, call: Call, _argv: list[bytes]) -> bytes:
+def resetstat(stats: Stats, table: Table, slots: SlotCounters, call: Call, _argv: list[bytes]) -> bytes:
     """Sets the counters that INFO reports back to zero."""
     stats.reset()
+    slots.reset()
     for database in call.databases:
-        database.hits = database.misses = database.expired_total = 0
+        database.hits = database.misses = database.expired_total = database.expired_fields_total = 0
     for each in table.walk():
-        each.calls = 0
+        each.forget_calls()
     return OK
 
 

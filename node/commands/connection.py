@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from node.acl.service import Acl
+from node.acl.user import DEFAULT
 from node.command.args import SYNTAX, int32, integer
 from node.command.call import Call
 from node.command.session import ReplyMode, Session
 from node.command.spec import ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, STALE, command
 from node.config.config import Config
 from node.config.table import CLUSTER_ENABLED
-from node.credentials import DEFAULT_USER, Credentials
 from node.errors import CommandError
 from node.identity import Identity
-from node.resp.encode import EMPTY_ARRAY, OK, PONG, RESP2, RESP3, bulk, simple
+from node.observe.monitor import Monitors
+from node.pubsub import PubSub
+from node.resp.encode import EMPTY_ARRAY, OK, PONG, RESP2, RESP3, array, bulk, simple
 from node.resp.encode import integer as number
+from node.transactions import Transactions
 from node.version import REDIS_VERSION
 
 _SESSION = NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY
@@ -35,12 +39,14 @@ _HELLO_NOAUTH = (
     b"PING", arity=-1, group="connection", since="1.0.0", flags=FAST, categories=_CATEGORIES,
     complexity="O(1)", tips=("request_policy:all_shards", "response_policy:all_succeeded"),
 )  # fmt: skip
-def ping(_call: Call, argv: list[bytes]) -> bytes:
+def ping(call: Call, argv: list[bytes]) -> bytes:
     """Returns the server's liveliness response: PONG, or the argument."""
-    if len(argv) == 1:
-        return PONG
     if len(argv) > 2:
         raise CommandError(b"ERR wrong number of arguments for 'ping' command")
+    if call.session.in_subscriber_mode:  # where all is arrays, and a reply is told by its first word
+        return array([bulk(b"pong"), bulk(argv[1] if len(argv) > 1 else b"")])
+    if len(argv) == 1:
+        return PONG
     return bulk(argv[1])
 
 
@@ -80,43 +86,48 @@ def quit_(call: Call, _argv: list[bytes]) -> bytes:
 
 @command(
     b"RESET", arity=1, group="connection", since="6.2.0", flags=_SESSION, categories=_CATEGORIES,
-    complexity="O(1)", needs=Credentials,
+    complexity="O(1)", needs=(Acl, Transactions, PubSub, Monitors),
 )  # fmt: skip
-def reset(credentials: Credentials, call: Call, _argv: list[bytes]) -> bytes:
+def reset(
+    acl: Acl, transactions: Transactions, pubsub: PubSub, monitors: Monitors, call: Call, _argv: list[bytes]
+) -> bytes:
     """Makes the connection as it was when it was new."""
     session = call.session
     if session.is_replica or session.from_primary:
         raise CommandError(b"ERR can only reset normal client connections")
+    transactions.discard(session)
+    pubsub.forget(session)
+    monitors.remove(session)
     call.db = call.databases[0]
     call.reply = RESP2
     session.name = b""
     session.asking = session.readonly = session.no_touch = session.no_evict = False
     session.reply_mode = ReplyMode.ON
-    credentials.begin(session)
+    acl.begin(session)
     return simple(b"RESET")
 
 
 @command(
     b"AUTH", arity=-2, group="connection", since="1.0.0", flags=_SESSION, categories=_CATEGORIES,
-    complexity="O(N) where N is the number of passwords defined for the user", needs=Credentials,
+    complexity="O(N) where N is the number of passwords defined for the user", needs=Acl,
 )  # fmt: skip
-def auth(credentials: Credentials, call: Call, argv: list[bytes]) -> bytes:
+def auth(acl: Acl, call: Call, argv: list[bytes]) -> bytes:
     """Authenticates the connection."""
     if len(argv) > 3:
         raise CommandError(SYNTAX)
-    if len(argv) == 2 and not credentials.required:
+    if len(argv) == 2 and acl.default_needs_no_password:
         raise CommandError(_NO_PASSWORD)
-    user = argv[1] if len(argv) == 3 else DEFAULT_USER
-    if not credentials.authenticate(call.session, user, argv[-1]):
+    user = argv[1] if len(argv) == 3 else DEFAULT
+    if not acl.authenticate(call.session, user, argv[-1], argv[0]):
         raise CommandError(_WRONGPASS)
     return OK
 
 
 @command(
     b"HELLO", arity=-1, group="connection", since="6.0.0", flags=_SESSION, categories=_CATEGORIES,
-    complexity="O(1)", needs=(Credentials, Identity),
+    complexity="O(1)", needs=(Acl, Identity),
 )  # fmt: skip
-def hello(credentials: Credentials, identity: Identity, call: Call, argv: list[bytes]) -> bytes:
+def hello(acl: Acl, identity: Identity, call: Call, argv: list[bytes]) -> bytes:
     """Chooses the protocol version, optionally logs in and names the connection, and says who answers."""
     version = 0
     if len(argv) > 1:
@@ -125,14 +136,15 @@ def hello(credentials: Credentials, identity: Identity, call: Call, argv: list[b
             raise CommandError(b"NOPROTO unsupported protocol version")
     login, name = _hello_options(argv)
     session = call.session
-    if login is not None and not credentials.authenticate(session, *login):
+    if login is not None and not acl.authenticate(session, *login, argv[0]):
         raise CommandError(_WRONGPASS)
-    if credentials.required and not session.authenticated:
+    if acl.required and not session.authenticated:
         raise CommandError(_HELLO_NOAUTH)
     if name is not None:
         session.name = name
     if version:
         call.reply = RESP3 if version == 3 else RESP2
+        session.update_guard()
     return _greeting(identity, session)
 
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import time
 
-from node.command.args import NO_SUCH_KEY, finite_float
+from node.command.args import NO_SUCH_KEY, SYNTAX, finite_float
 from node.command.call import Call
 from node.command.help import help_reply
 from node.command.locality import may_use
 from node.command.spec import ADMIN, LOADING, NOSCRIPT, STALE, command
+from node.commands.debug_faults import HELP as FAULT_HELP
+from node.commands.debug_faults import fault
 from node.config.config import Config
 from node.config.table import ENABLE_DEBUG_COMMAND
 from node.errors import CommandError
+from node.faults import Faults
 from node.keyspace.database import Policy
+from node.keyspace.digest import dataset_digest
 from node.log import Log
+from node.migration.access import MigrationAccess
+from node.persistence.rdb import LoadError
+from node.persistence.reload import Reload
+from node.persistence.saving import SaveError, Saving
 from node.rdb.value import dump_payload
-from node.resp.encode import OK, error, simple
+from node.resp.encode import OK, array, error, simple
+from node.values.digest import ABSENT, value_digest
 from node.values.kinds import encoding, type_name
 
 _DENIED = (
@@ -23,15 +32,25 @@ _DENIED = (
     b"from a local connection, otherwise you need to set this option in the configuration file, and then "
     b"restart the server."
 )
-_NO_RELOAD = b"ERR DEBUG RELOAD needs a snapshot on disk, and this version writes none"
+_RELOAD_OPTIONS = (b"MERGE", b"NOFLUSH", b"NOSAVE")
 _DUMP_FRAME_BYTES = 11  # type, version and checksum of a DUMP payload
 
 
 @command(
     b"DEBUG", arity=-2, group="server", since="1.0.0", flags=ADMIN | NOSCRIPT | LOADING | STALE,
-    complexity="Depends on subcommand.", needs=(Config, Policy, Log),
+    complexity="Depends on subcommand.", needs=(Config, Policy, Log, MigrationAccess, Saving, Reload, Faults),
 )  # fmt: skip
-def debug(config: Config, policy: Policy, log: Log, call: Call, argv: list[bytes]) -> bytes:
+def debug(
+    config: Config,
+    policy: Policy,
+    log: Log,
+    moving: MigrationAccess,
+    saving: Saving,
+    reload: Reload,
+    faults: Faults,
+    call: Call,
+    argv: list[bytes],
+) -> bytes:
     """Looks into the server, and makes it misbehave."""
     if not may_use(config[ENABLE_DEBUG_COMMAND], call.session.address):
         raise CommandError(_DENIED)
@@ -43,11 +62,19 @@ def debug(config: Config, policy: Policy, log: Log, call: Call, argv: list[bytes
         return OK
     if name == b"OBJECT" and count == 3:
         return _object(call, argv[2])
+    if name == b"DIGEST" and count == 2:
+        return simple(dataset_digest(call.databases).hex().encode())
+    if name == b"DIGEST-VALUE":
+        return array([_digest(call, key) for key in argv[2:]])
     if name == b"SET-ACTIVE-EXPIRE" and count == 3:
         if argv[2] not in (b"0", b"1"):
             raise CommandError(b"ERR DEBUG SET-ACTIVE-EXPIRE takes 0 or 1")
         policy.active_expiry = argv[2] == b"1"
         return OK
+    if name == b"SLOTMIGRATION" and count == 4 and argv[3] in (b"0", b"1"):
+        return _slot_migration(moving, argv[2].upper(), argv[3] == b"1")
+    if name == b"FAULT" and (reply := fault(faults, log, argv[2:])) is not None:
+        return reply
     if name == b"ERROR" and count == 3:
         return error(argv[2])
     if name == b"LOG" and count == 3:
@@ -56,10 +83,46 @@ def debug(config: Config, policy: Policy, log: Log, call: Call, argv: list[bytes
     if name == b"JMAP" and count == 2:
         return OK  # there is no Java heap to dump; test suites of several servers ask for it
     if name == b"RELOAD":
-        raise CommandError(_NO_RELOAD)
+        return _reload(log, saving, reload, call, [word.upper() for word in argv[2:]])
     raise CommandError(
         b"ERR unknown subcommand or wrong number of arguments for '%b'. Try DEBUG HELP." % argv[1][:128]
     )
+
+
+def _reload(log: Log, saving: Saving, reload: Reload, call: Call, options: list[bytes]) -> bytes:
+    if any(option not in _RELOAD_OPTIONS for option in options):
+        raise CommandError(b"ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
+    try:
+        if b"NOSAVE" not in options:
+            saving.save_now()
+        if b"NOFLUSH" not in options:
+            for database in call.databases:
+                database.clear()
+        reload.now(merge=b"MERGE" in options)
+    except SaveError as failed:
+        raise CommandError(f"ERR {failed}".encode()) from None
+    except LoadError as failed:
+        log.warning(str(failed))
+        raise CommandError(b"ERR Error trying to load the RDB dump, check server logs.") from None
+    log.notice("DB reloaded by DEBUG RELOAD")
+    return OK
+
+
+def _slot_migration(moving: MigrationAccess, switch: bytes, on: bool) -> bytes:
+    if switch == b"PREVENT-PAUSE":
+        moving.migrations.prevent_pause = on
+    elif switch == b"PREVENT-FAILOVER":
+        moving.migrations.prevent_failover = on
+    else:
+        raise CommandError(SYNTAX)
+    return OK
+
+
+def _digest(call: Call, key: bytes) -> bytes:
+    value = call.peek(key)
+    if value is None:
+        return simple(ABSENT.hex().encode())
+    return simple(value_digest(value, expires=call.db.deadline(key) is not None).hex().encode())
 
 
 def _object(call: Call, key: bytes) -> bytes:
@@ -73,18 +136,26 @@ def _object(call: Call, key: bytes) -> bytes:
 
 
 _HELP = (
+    "DIGEST",
+    "    Tell a digest of all keys and values, by which two servers can be compared.",
+    "DIGEST-VALUE [<key> ...]",
+    "    Tell a digest of each value, by which those of two servers can be compared.",
     "ERROR <text>",
     "    Reply with this error.",
+    *FAULT_HELP,
     "JMAP",
     "    Do nothing.",
     "LOG <message>",
     "    Write a line to the log.",
     "OBJECT <key>",
     "    Tell how a value is stored.",
-    "RELOAD",
-    "    Save the data set and load it again; not possible in this version.",
+    "RELOAD [NOSAVE] [NOFLUSH] [MERGE]",
+    "    Save the data set, empty the server and load the data again; each of the first two steps may be",
+    "    left out, and with MERGE keys of the file replace those that are there.",
     "SET-ACTIVE-EXPIRE (0|1)",
     "    Expire keys in the background (1), or only when they are touched (0).",
+    "SLOTMIGRATION (PREVENT-PAUSE|PREVENT-FAILOVER) (0|1)",
+    "    Keep atomic slot migrations from holding writers back, or from taking over what they were granted.",
     "SLEEP <seconds>",
     "    Stop the server for some seconds, which may be a fraction.",
 )

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from node.blocking import Blocking
 from node.command.args import integer, syntax_error
 from node.command.call import Call
 from node.command.keyspec import key
-from node.command.spec import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command
+from node.command.session import Block
+from node.command.spec import ACCESS, ASKING, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command
 from node.config.config import Config
 from node.config.table import RDBCOMPRESSION
 from node.errors import CommandError
 from node.integers import INT64_MAX
 from node.keyspace.changes import EventClass
+from node.moving.loads import Loads
 from node.observe.access import Accesses
 from node.rdb.errors import DumpFooterError, RdbError
-from node.rdb.value import Value, dump_payload, load_payload
+from node.rdb.value import Value, dump_payload
 from node.resp.encode import OK, bulk
-from node.values.limits import Limits
 
 GENERIC = EventClass.GENERIC
 BUSY_KEY = b"BUSYKEY Target key name already exists."
@@ -75,16 +77,41 @@ class _Options:
                 raise syntax_error()
 
 
-@command(
-    b"RESTORE", arity=-4, group="generic", since="2.6.0", flags=WRITE | DENYOOM, needs=Accesses,
-    keys=[key(1, OW | UPDATE)], categories=["keyspace", "dangerous"],
-    complexity="O(1) to create the new key and additional O(N*M) to reconstruct the serialized value, where "
+_COMPLEXITY = (
+    "O(1) to create the new key and additional O(N*M) to reconstruct the serialized value, where "
     "N is the number of objects composing the value and M their average size. For small string values the "
     "time complexity is thus O(1)+O(1*M) where M is small, so simply O(1). However for sorted set values "
-    "the complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N)).",
+    "the complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N))."
+)
+
+
+@command(
+    b"RESTORE", arity=-4, group="generic", since="2.6.0", flags=WRITE | DENYOOM,
+    keys=[key(1, OW | UPDATE)], categories=["keyspace", "dangerous"], complexity=_COMPLEXITY,
+    needs=(Accesses, Loads, Blocking), waits=True,
 )  # fmt: skip
-def restore(accesses: Accesses, call: Call, argv: list[bytes]) -> bytes:
+def restore(
+    accesses: Accesses, loads: Loads, blocking: Blocking, call: Call, argv: list[bytes]
+) -> bytes | Block:
     """Creates a key of a value that DUMP has returned."""
+    return _restore(accesses, loads, call, argv, may_wait=blocking.may_wait(call))
+
+
+@command(
+    b"RESTORE-ASKING", arity=-4, group="server", since="3.0.0", flags=WRITE | DENYOOM | ASKING,
+    keys=[key(1, OW | UPDATE)], categories=["keyspace", "dangerous"], complexity=_COMPLEXITY,
+    needs=(Accesses, Loads, Blocking), waits=True,
+)  # fmt: skip
+def restore_asking(
+    accesses: Accesses, loads: Loads, blocking: Blocking, call: Call, argv: list[bytes]
+) -> bytes | Block:
+    """An internal command for migrating keys in a cluster."""
+    return _restore(accesses, loads, call, argv, may_wait=blocking.may_wait(call))
+
+
+def _restore(
+    accesses: Accesses, loads: Loads, call: Call, argv: list[bytes], *, may_wait: bool
+) -> bytes | Block:
     options = _Options(argv)
     _, name, ttl, payload, *words = argv
     db = call.db
@@ -92,7 +119,9 @@ def restore(accesses: Accesses, call: Call, argv: list[bytes]) -> bytes:
     if existing and not options.replace:
         raise CommandError(BUSY_KEY)
     deadline_ms = _deadline_ms(call, integer(ttl), options.absttl)
-    value = _load(payload, db.limits)
+    value = _load(loads, call, payload, may_wait)
+    if isinstance(value, Block):
+        return value
     if deadline_ms and db.is_over(deadline_ms, call.now_ms):
         if existing:
             db.remove(name, call.slot)
@@ -102,7 +131,7 @@ def restore(accesses: Accesses, call: Call, argv: list[bytes]) -> bytes:
     db.adopt(name, call.slot, value, deadline_ms or None)
     call.changed(GENERIC, b"restore", name)
     if deadline_ms and not options.absttl:
-        call.rewrite([b"RESTORE", name, b"%d" % deadline_ms, payload, *words, b"ABSTTL"])
+        call.rewrite([argv[0], name, b"%d" % deadline_ms, payload, *words, b"ABSTTL"])
     accesses.restore(call, name, options.idle_s, options.frequency)
     return OK
 
@@ -115,9 +144,9 @@ def _deadline_ms(call: Call, ttl_ms: int, absolute: bool) -> int:
     return deadline_ms
 
 
-def _load(payload: bytes, limits: Limits) -> Value:
+def _load(loads: Loads, call: Call, payload: bytes, may_wait: bool) -> Value | Block:
     try:
-        return load_payload(payload, limits)
+        return loads.load(call, payload, may_wait)
     except DumpFooterError:
         raise CommandError(b"ERR DUMP payload version or checksum are wrong") from None
     except RdbError:

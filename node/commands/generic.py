@@ -133,6 +133,7 @@ def _rename(call: Call, source: bytes, target: bytes, replace: bool) -> bool:
     if source == target or (call.peek(target) is not None and not replace):
         return False
     deadline_ms = call.db.deadline(source)
+    call.remove(target)  # so that the key is a new one, as notifications tell it
     call.db.adopt(target, key_slot(target), call.remove(source), deadline_ms)
     call.changed(GENERIC, b"rename_from", source)
     call.changed(GENERIC, b"rename_to", target)
@@ -186,6 +187,7 @@ def copy(config: Config, call: Call, argv: list[bytes]) -> bytes:
         return ZERO
     if target.peek(name, key_slot(name), call.now_ms) is not None and not replace:
         return ZERO
+    target.remove(name, key_slot(name))
     target.adopt(name, key_slot(name), kinds.copy(value), db.deadline(source))
     call.changed_in(target, GENERIC, b"copy_to", name)
     return ONE

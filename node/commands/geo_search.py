@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from node.command.args import finite_float, integer, syntax_error
 from node.command.call import Call
-from node.command.keyspec import KeySpec, Keyword, Range, key
+from node.command.keyspec import KeyFlag, KeysFunction, KeySpec, Keyword, Range, key
 from node.command.spec import ACCESS, DENYOOM, OW, READONLY, RO, UPDATE, WRITE, command
 from node.commands.access import read_at, store
 from node.commands.geo import distance_reply, place, place_reply, unit_m
@@ -267,9 +267,29 @@ _SEARCH_COMPLEXITY = (
 )
 
 
+_STORES = (b"STORE", b"STOREDIST")
+
+
 def _stored_at(start_from: int) -> list[KeySpec]:
-    words = (b"STORE", b"STOREDIST")
-    return [KeySpec(OW | UPDATE, Keyword(word, start_from), Range()) for word in words]
+    return [KeySpec(OW | UPDATE, Keyword(word, start_from), Range()) for word in _STORES]
+
+
+def _keys_with_targets(options: int) -> KeysFunction:
+    """Of several targets the last one is written. All are told: who looks at the first alone (as the key
+    specifications have it) would let a client write where it may not.
+    """
+
+    def find(argv: list[bytes]) -> list[tuple[int, KeyFlag]]:
+        found = [(1, RO | ACCESS)]
+        at = options
+        while at < len(argv):
+            word = argv[at].upper()
+            if word in _STORES and at + 1 < len(argv):
+                found.append((at + 1, OW | UPDATE))
+            at += 2 if word in _STORES or word == b"COUNT" else 1
+        return found
+
+    return find
 
 
 @command(
@@ -293,6 +313,7 @@ def geosearchstore(call: Call, argv: list[bytes]) -> bytes:
 @command(
     b"GEORADIUS", arity=-6, group="geo", since="3.2.0", flags=WRITE | DENYOOM,
     keys=[key(1, RO | ACCESS), *_stored_at(6)], complexity=_RADIUS_COMPLEXITY, categories=["geo"],
+    find_keys=_keys_with_targets(6),
     deprecated_since="6.2.0",
     replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
 )  # fmt: skip
@@ -314,6 +335,7 @@ def georadius_ro(call: Call, argv: list[bytes]) -> bytes:
 @command(
     b"GEORADIUSBYMEMBER", arity=-5, group="geo", since="3.2.0", flags=WRITE | DENYOOM,
     keys=[key(1, RO | ACCESS), *_stored_at(5)], complexity=_RADIUS_COMPLEXITY, categories=["geo"],
+    find_keys=_keys_with_targets(5),
     deprecated_since="6.2.0",
     replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
 )  # fmt: skip

@@ -261,10 +261,7 @@ def hstrlen(call: Call, argv: list[bytes]) -> bytes:
 def hgetall(call: Call, argv: list[bytes]) -> bytes:
     """Returns all fields of a hash with their values."""
     value = read_own_hash(call, argv[1])
-    words = [] if value is None else [bulk(word) for word in value.flat(call.now_ms)]
-    if call.reply.version == 2:
-        return array(words)
-    return call.reply.map(list(zip(words[::2], words[1::2], strict=True)))
+    return call.reply.map_of_bulks([] if value is None else value.flat(call.now_ms))
 
 
 @command(

@@ -102,6 +102,7 @@ def _push(call: Call, argv: list[bytes], left: bool, create: bool) -> bytes:
         if not create:
             return ZERO
         value = List()
+        db.put(name, call.slot, value)
     elif type(old) is List:
         value = old
     else:
@@ -112,8 +113,6 @@ def _push(call: Call, argv: list[bytes], left: bool, create: bool) -> bytes:
     else:
         size = value.push_right(argv[2:], db.limits)
         call.changes.log.append((LIST, b"rpush", name, db.index))
-    if old is None:
-        db.put(name, call.slot, value)
     return encode.integer(size)
 
 

@@ -31,7 +31,7 @@ container(b"OBJECT", group="generic", since="2.2.3", summary="Commands that look
 )  # fmt: skip
 def encoding(call: Call, argv: list[bytes]) -> bytes:
     """Returns how the value of a key is stored."""
-    value = call.read(argv[2])
+    value = call.inspect(argv[2])
     return call.reply.null if value is None else bulk(kinds.encoding(value))
 
 
@@ -41,7 +41,7 @@ def encoding(call: Call, argv: list[bytes]) -> bytes:
 )  # fmt: skip
 def refcount(config: Config, call: Call, argv: list[bytes]) -> bytes:
     """Returns how many own the value of a key: one, or all the world for small integers."""
-    value = call.read(argv[2])
+    value = call.inspect(argv[2])
     if value is None:
         return call.reply.null
     # Where each key needs an access time of its own, Redis shares nothing.
@@ -56,7 +56,7 @@ def refcount(config: Config, call: Call, argv: list[bytes]) -> bytes:
 )  # fmt: skip
 def idletime(accesses: Accesses, call: Call, argv: list[bytes]) -> bytes:
     """Returns for how many seconds a key has not been used, as far as this has been observed."""
-    if call.read(argv[2]) is None:
+    if call.inspect(argv[2]) is None:
         return call.reply.null
     idle_s = accesses.idle_s(call, argv[2])
     if idle_s is None:
@@ -70,7 +70,7 @@ def idletime(accesses: Accesses, call: Call, argv: list[bytes]) -> bytes:
 )  # fmt: skip
 def freq(accesses: Accesses, call: Call, argv: list[bytes]) -> bytes:
     """Returns a measure, logarithmic and fading with time, of how often a key is used."""
-    if call.read(argv[2]) is None:
+    if call.inspect(argv[2]) is None:
         return call.reply.null
     frequency = accesses.frequency(call, argv[2])
     if frequency is None:

@@ -1,4 +1,4 @@
-"""REPLICAOF, ROLE, WAIT, and what nodes say to each other: PSYNC, SYNC, REPLCONF."""
+"""REPLICAOF, FAILOVER, ROLE, WAIT, and what nodes say to each other: PSYNC, SYNC, REPLCONF."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from node.config import table as directives
 from node.config.config import Config
 from node.errors import CommandError
 from node.integers import parse_integer
+from node.replication.failover import FailoverOptions
 from node.replication.info import role_reply
 from node.replication.service import Replication
 from node.resp.encode import OK
@@ -34,6 +35,8 @@ _LONG_MAX = 2**63 - 1
 def _follow(replication: Replication, config: Config, call: Call, argv: list[bytes]) -> bytes:
     if config[directives.CLUSTER_ENABLED]:
         raise CommandError(b"ERR REPLICAOF not allowed in cluster mode.")
+    if replication.failover.active:
+        raise CommandError(b"ERR REPLICAOF not allowed while failing over.")
     if (argv[1].lower(), argv[2].lower()) == (b"no", b"one"):
         config.store(directives.REPLICAOF, None)
         replication.stop_following(_client(call))
@@ -74,6 +77,45 @@ def slaveof(replication: Replication, config: Config, call: Call, argv: list[byt
 
 
 @command(
+    b"FAILOVER", arity=-1, group="server", since="6.2.0", flags=ADMIN | NOSCRIPT | STALE,
+    needs=(Replication, Config), complexity="O(1)",
+)  # fmt: skip
+def failover(replication: Replication, config: Config, _call: Call, argv: list[bytes]) -> bytes:
+    """Makes this primary change places with one of its replicas."""
+    if config[directives.CLUSTER_ENABLED]:
+        raise CommandError(b"ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead.")
+    if len(argv) == 2 and argv[1].upper() == b"ABORT":
+        replication.failover.abort()
+    else:
+        replication.failover.start(_failover_options(argv))
+    return OK
+
+
+def _failover_options(argv: list[bytes]) -> FailoverOptions:
+    """Raises CommandError."""
+    target: tuple[str, int] | None = None
+    timeout_ms: int | None = None
+    force = False
+    at = 1
+    while at < len(argv):
+        word, left = argv[at].upper(), len(argv) - at - 1
+        if word == b"TIMEOUT" and left and timeout_ms is None:
+            timeout_ms = integer(argv[at + 1])
+            if timeout_ms <= 0:
+                raise CommandError(b"ERR FAILOVER timeout must be greater than 0")
+            at += 2
+        elif word == b"TO" and left >= 2 and target is None:
+            target = argv[at + 1].decode("utf-8", "surrogateescape"), integer(argv[at + 2])
+            at += 3
+        elif word == b"FORCE" and not force:
+            force = True
+            at += 1
+        else:
+            raise CommandError(SYNTAX)
+    return FailoverOptions(target, timeout_ms, force)
+
+
+@command(
     b"ROLE", arity=1, group="server", since="2.8.12", flags=NOSCRIPT | LOADING | STALE | FAST,
     needs=Replication, categories=["admin", "dangerous"], complexity="O(1)",
 )  # fmt: skip
@@ -107,11 +149,11 @@ def wait(replication: Replication, call: Call, argv: list[bytes]) -> bytes | Blo
 @command(b"PSYNC", arity=-3, group="server", since="2.8.0", flags=_SYNC, needs=Replication)
 def psync(replication: Replication, call: Call, argv: list[bytes]) -> bytes:
     """Begins replication to the asking node, from an offset when that is possible."""
-    if len(argv) > 3:
-        raise CommandError(b"ERR PSYNC takes an id and an offset; FAILOVER is not supported")
     offset = parse_integer(argv[2])
     if offset is None:
         raise CommandError(NOT_INTEGER)
+    if len(argv) > 3 and argv[3].upper() == b"FAILOVER" and not call.session.is_replica:
+        replication.give_way(call.session, argv[1])
     replication.serve(call.session, argv[1], offset)
     return b""
 
@@ -136,11 +178,12 @@ def replconf(replication: Replication, call: Call, argv: list[bytes]) -> bytes:
         option = name.lower()
         if option == b"ack":
             offset = parse_integer(value)
+            synced = parse_integer(argv[4]) if len(argv) > 4 and argv[3].lower() == b"fack" else None
             if offset is not None:
-                replication.primary.acknowledged(session, offset)
+                replication.primary.acknowledged(session, offset, synced)
             return b""
         if option == b"getack":
-            replication.follower.acknowledge()
+            replication.follower.acknowledge(synced=value == b"AOF")
             return b""
         _describe(replication, call, option, name, value)
     return OK

@@ -27,8 +27,10 @@ from node.keyspace.changes import EventClass
 from node.keyspace.database import Database
 from node.keyspace.disposal import Disposal
 from node.lifecycle import Lifecycle, ShutdownOptions
+from node.persistence.saving import Saving
 from node.resp.encode import OK, bulks, error
 from node.resp.encode import integer as number
+from node.scripting.service import Scripting
 from node.values.shoal_art import draw
 from node.version import REDIS_VERSION, SHOAL_VERSION
 
@@ -59,11 +61,12 @@ def flushdb(disposal: Disposal, call: Call, argv: list[bytes]) -> bytes:
 
 @command(
     b"FLUSHALL", arity=-1, group="server", since="1.0.0", flags=WRITE, categories=_DESTRUCTIVE, tips=_SHARDS,
-    complexity="O(N) where N is the total number of keys in all databases", needs=Disposal,
+    complexity="O(N) where N is the total number of keys in all databases", needs=(Disposal, Saving),
 )  # fmt: skip
-def flushall(disposal: Disposal, call: Call, argv: list[bytes]) -> bytes:
+def flushall(disposal: Disposal, saving: Saving, call: Call, argv: list[bytes]) -> bytes:
     """Removes all keys from all databases."""
     _flush(call, call.databases, argv, disposal)
+    saving.flushed()
     return OK
 
 
@@ -125,12 +128,14 @@ def lolwut(call: Call, argv: list[bytes]) -> bytes:
 
 
 @command(
-    b"SHUTDOWN", arity=-1, group="server", since="1.0.0", needs=(Lifecycle, Clients),
+    b"SHUTDOWN", arity=-1, group="server", since="1.0.0", needs=(Lifecycle, Clients, Scripting),
     flags=ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
     complexity="O(N) when saving, where N is the total number of keys in all databases when saving data, "
     "otherwise O(1)",
 )  # fmt: skip
-def shutdown(lifecycle: Lifecycle, clients: Clients, call: Call, argv: list[bytes]) -> bytes | Block:
+def shutdown(
+    lifecycle: Lifecycle, clients: Clients, scripting: Scripting, call: Call, argv: list[bytes]
+) -> bytes | Block:
     """Ends the server, or calls an end off that waits for replicas."""
     words = {word.upper() for word in argv[1:]}
     if not words <= {b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"} or words >= {b"SAVE", b"NOSAVE"}:
@@ -142,6 +147,8 @@ def shutdown(lifecycle: Lifecycle, clients: Clients, call: Call, argv: list[byte
             raise CommandError(b"ERR No shutdown in progress.")
         return OK
     save = True if b"SAVE" in words else False if b"NOSAVE" in words else None
+    if scripting.runs.current is not None and save is not False:
+        raise CommandError(scripting.runs.busy_text())  # half of what the script writes would be saved
     session = call.session
 
     def answer() -> None:

@@ -49,7 +49,7 @@ _TOLD_MEMBERS_MAX = 1024
 
 def set_reply(call: Call, members: Iterable[bytes]) -> bytes:
     """A set of bulk strings."""
-    return call.reply.set([bulk(member) for member in members])
+    return call.reply.set_of_bulks(list(members))
 
 
 # Writing
@@ -144,9 +144,11 @@ def spop(call: Call, argv: list[bytes]) -> bytes:
     if value is None:
         return call.reply.null
     member = value.pop(_RNG)
-    call.changed(SET, b"spop", name)
-    call.rewrite([b"SREM", name, member])
-    drop_if_empty(call, name, value)
+    changes, index = call.changes, call.db.index
+    changes.log.append((SET, b"spop", name, index))
+    changes.rewritten = [(index, [b"SREM", name, member])]
+    if not value:
+        drop_if_empty(call, name, value)
     return bulk(member)
 
 

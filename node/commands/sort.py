@@ -12,8 +12,9 @@ Source: the page of SORT; sort.c of Redis 7.2 for what happens to equal and miss
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from node.acl.service import Acl
 from node.command.args import SYNTAX, WRONG_TYPE, integer
 from node.command.call import Call
 from node.command.keyspec import KeyFlag, key, unknown_keys
@@ -44,6 +45,7 @@ _STORE_NOTES = (
     "argument array"
 )
 _CATEGORIES = ("set", "sortedset", "list", "dangerous")
+_DENIED = b"ERR %b option of SORT denied due to insufficient ACL permissions."
 _VALUES_BEHIND = {b"LIMIT": 2, b"BY": 1, b"GET": 1}
 
 
@@ -86,8 +88,10 @@ class _Options:
 
     __slots__ = ("alpha", "as_it_is", "by", "count", "descending", "get", "start", "target")
 
-    def __init__(self, argv: list[bytes], with_store: bool, in_cluster: bool) -> None:
-        """Raises CommandError."""
+    def __init__(
+        self, argv: list[bytes], with_store: bool, in_cluster: bool, reads_all: Callable[[], bool]
+    ) -> None:
+        """`reads_all`: whether the client may read every key. Raises CommandError."""
         self.alpha = self.descending = False
         self.as_it_is = False  # some BY has a pattern without `*`
         self.by: Pattern | None = None
@@ -111,9 +115,13 @@ class _Options:
                 self.as_it_is |= self.by.is_fixed
                 if in_cluster and not self.by.is_fixed:
                     raise CommandError(b"ERR BY option of SORT denied in Cluster mode.")
+                if not self.by.is_fixed and not reads_all():
+                    raise CommandError(_DENIED % b"BY")
             elif word == b"GET" and left:
                 if in_cluster:
                     raise CommandError(b"ERR GET option of SORT denied in Cluster mode.")
+                if not reads_all():
+                    raise CommandError(_DENIED % b"GET")
                 self.get.append(Pattern(argv[at + 1]))
             else:
                 raise CommandError(SYNTAX)
@@ -138,16 +146,21 @@ def _keys(argv: list[bytes]) -> list[tuple[int, KeyFlag]]:
 
 
 @command(
-    b"SORT", arity=-2, group="generic", since="1.0.0", flags=WRITE | DENYOOM, needs=Config,
+    b"SORT", arity=-2, group="generic", since="1.0.0", flags=WRITE | DENYOOM, needs=(Config, Acl),
     keys=[
         key(1, RO | ACCESS), unknown_keys(RO | ACCESS, _PATTERN_NOTES),
         unknown_keys(OW | UPDATE, _STORE_NOTES),
     ],
     find_keys=_keys, complexity=_COMPLEXITY, categories=_CATEGORIES,
 )  # fmt: skip
-def sort(config: Config, call: Call, argv: list[bytes]) -> bytes:
+def sort(config: Config, acl: Acl, call: Call, argv: list[bytes]) -> bytes:
     """Returns the elements of a list, set or sorted set in order, or stores them."""
-    options = _Options(argv, with_store=True, in_cluster=config[CLUSTER_ENABLED])
+    options = _Options(
+        argv,
+        with_store=True,
+        in_cluster=config[CLUSTER_ENABLED],
+        reads_all=lambda: acl.reads_every_key(call.session, b"SORT", argv),
+    )
     elements = _sorted(call, argv[1], options)
     if options.target is None:
         return _reply(call, elements, options.get)
@@ -158,13 +171,18 @@ def sort(config: Config, call: Call, argv: list[bytes]) -> bytes:
 
 
 @command(
-    b"SORT_RO", arity=-2, group="generic", since="7.0.0", flags=READONLY, needs=Config,
+    b"SORT_RO", arity=-2, group="generic", since="7.0.0", flags=READONLY, needs=(Config, Acl),
     keys=[key(1, RO | ACCESS), unknown_keys(RO | ACCESS, _PATTERN_NOTES)], complexity=_COMPLEXITY,
     categories=_CATEGORIES,
 )  # fmt: skip
-def sort_ro(config: Config, call: Call, argv: list[bytes]) -> bytes:
+def sort_ro(config: Config, acl: Acl, call: Call, argv: list[bytes]) -> bytes:
     """Returns the elements of a list, set or sorted set in order."""
-    options = _Options(argv, with_store=False, in_cluster=config[CLUSTER_ENABLED])
+    options = _Options(
+        argv,
+        with_store=False,
+        in_cluster=config[CLUSTER_ENABLED],
+        reads_all=lambda: acl.reads_every_key(call.session, b"SORT_RO", argv),
+    )
     return _reply(call, _sorted(call, argv[1], options), options.get)
 
 

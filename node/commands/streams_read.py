@@ -228,7 +228,9 @@ def xreadgroup(blocking: Blocking, call: Call, argv: list[bytes]) -> bytes | Blo
             return None
         return _read_group(call, request, sources)
 
-    return blocking.wait(call, argv, request.names, attempt, request.deadline_ms, lambda: null)
+    # Where one consumer of a group finds nothing new, the others of the group would not either.
+    takes = b"group:" + request.group
+    return blocking.wait(call, argv, request.names, attempt, request.deadline_ms, lambda: null, takes)
 
 
 def _sources(call: Call, request: _Request) -> list[_Source]:

@@ -8,7 +8,6 @@ GETDEL as DEL, GETEX as PEXPIREAT, PERSIST or DEL.
 
 from __future__ import annotations
 
-from gossip.slots import key_slot
 from node.command.args import WRONG_TYPE, integer, syntax_error
 from node.command.call import Call
 from node.command.keyspec import key, keys
@@ -38,11 +37,12 @@ from node.values.strings import TYPES, String
 
 STRING = EventClass.STRING
 GENERIC = EventClass.GENERIC
+_INTEGER_BYTES_MAX = 20
 
 
 def stored(value: bytes) -> String:
     """A string as the keyspace keeps it."""
-    if len(value) <= 20:
+    if len(value) <= _INTEGER_BYTES_MAX:
         number = parse_integer(value)
         if number is not None:
             return number
@@ -359,8 +359,12 @@ def msetnx(call: Call, argv: list[bytes]) -> bytes:
 
 
 def _set_all(call: Call, argv: list[bytes]) -> None:
-    put = call.db.put
-    for at in range(1, len(argv), 2):
-        name = argv[at]
-        put(name, key_slot(name), stored(argv[at + 1]))
-        call.changed(STRING, b"set", name)
+    if call.changes.notes_new and len(argv) > 3:  # each key's notifications go together
+        for at in range(1, len(argv), 2):
+            _set_all(call, [argv[0], *argv[at : at + 2]])
+        return
+    db = call.db
+    names, values = argv[1::2], argv[2::2]
+    db.put_all(names, [value if len(value) > _INTEGER_BYTES_MAX else stored(value) for value in values])
+    index = db.index
+    call.changes.log += [(STRING, b"set", name, index) for name in names]

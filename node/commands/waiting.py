@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from gossip.slots import key_slot
 from node.blocking import Blocking
-from node.command.args import finite_float, integer, syntax_error, within
+from node.command.args import c_float, finite_float, integer, syntax_error, within
 from node.command.call import Call
 from node.command.session import Block
 from node.commands.access import peek_at
@@ -34,9 +34,9 @@ _OUT_OF_RANGE = b"ERR timeout is out of range"
 
 def deadline_s(call: Call, text: bytes) -> int | None:
     """A time-out in seconds → Unix milliseconds of its end, None for 0, for ever. Raises CommandError."""
-    seconds = finite_float(text, b"ERR timeout is not a float or out of range")
-    if seconds * 1000 > INT64_MAX:
+    if (c_float(text) or 0) * 1000 > INT64_MAX:
         raise CommandError(_OUT_OF_RANGE)
+    seconds = finite_float(text, b"ERR timeout is not a float or out of range")
     return _deadline(call, math.ceil(max(seconds * 1000, -INT64_MAX)))
 
 

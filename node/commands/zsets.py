@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from node.command.args import finite_float, syntax_error
+from node.command.args import WRONG_TYPE, finite_float, syntax_error
 from node.command.call import Call
 from node.command.keyspec import key
 from node.command.spec import ACCESS, DELETE, DENYOOM, FAST, READONLY, RO, RW, UPDATE, WRITE, command
@@ -21,7 +21,8 @@ from node.keyspace.changes import EventClass
 from node.resp import encode
 from node.resp.encode import EMPTY_ARRAY, ONE, ZERO, Encoder, array, bulk, bulks, format_double
 from node.values.limits import Limits
-from node.values.zsets import ADDED, SAME, Entry, Zset
+from node.values.ranking import Entry
+from node.values.zsets import ADDED, SAME, Zset
 
 ZSET = EventClass.ZSET
 ZSET_CATEGORY = ["sortedset"]
@@ -63,13 +64,16 @@ def zadd(call: Call, argv: list[bytes]) -> bytes:
 
 def _add_one(call: Call, name: bytes, score: float, member: bytes, limits: Limits) -> bytes:
     """What nearly all ZADDs are: one member, no options."""
-    value = peek_own(call, name, Zset)
-    if value is None:
+    db = call.db
+    value = db.peek(name, call.slot, call.now_ms)
+    if type(value) is not Zset:
+        if value is not None:
+            raise CommandError(WRONG_TYPE)
         value = Zset.create(1, len(member), limits)
-        call.db.put(name, call.slot, value)
+        db.put(name, call.slot, value)
     outcome = value.set(member, score, limits)
     if outcome != SAME:
-        call.changes.log.append((ZSET, b"zadd", name, call.db.index))
+        call.changes.log.append((ZSET, b"zadd", name, db.index))
     return ONE if outcome == ADDED else ZERO
 
 

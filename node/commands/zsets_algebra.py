@@ -17,8 +17,9 @@ from node.commands.zsets import ZSET, ZSET_CATEGORY, entries_reply
 from node.errors import CommandError
 from node.integers import INT64_MAX
 from node.resp import encode
+from node.values.ranking import Entry
 from node.values.sets import Set
-from node.values.zsets import Entry, Zset
+from node.values.zsets import Zset
 
 Aggregate = Callable[[float, float], float]
 Scores = dict[bytes, float]

@@ -16,7 +16,8 @@ from node.commands.access import drop_if_empty, peek_own, pop_count
 from node.commands.waiting import deadline_s, pop_first, pop_options, pop_or_wait
 from node.commands.zsets import ZSET, ZSET_CATEGORY, entries_reply, pairs_reply
 from node.resp.encode import EMPTY_ARRAY, array, bulk
-from node.values.zsets import Entry, Zset
+from node.values.ranking import Entry
+from node.values.zsets import Zset
 
 _ENDS = {b"MIN": True, b"MAX": False}
 _TAKEN = RW | ACCESS | DELETE

@@ -32,6 +32,7 @@ from node.config.table import (
 from node.words import quote, split_words
 
 COMMAND_LINE = "the command line"
+SERVED_LINES = frozenset(("user", "rename-command"))
 _INCLUDE_DEPTH = 16
 _PORT_MAX = 65535
 _DEPRECATED = frozenset((b"list-max-ziplist-entries", b"list-max-ziplist-value", b"lua-replicate-commands"))
@@ -59,7 +60,7 @@ class ConfigFileError(Exception):
         """What is printed to standard error before the exit with status 1."""
         if self.line is None:
             return f"Fatal error, {self.reason}\n"
-        text = self.line.text.decode("utf-8", "backslashreplace")
+        text = _shown(self.line).decode("utf-8", "backslashreplace")
         return (
             f"\n*** FATAL CONFIG FILE ERROR (Shoal {version}) ***\n"
             f"Reading the configuration file, at line {self.line.number} of {self.line.source}\n"
@@ -88,9 +89,10 @@ class Startup:
     others: dict[str, list[Line]] = field(default_factory=dict)
 
     def refuse_others(self) -> None:
-        """While no part of the node takes such lines. Raises ConfigFileError."""
+        """Refuses what no part of the node takes. Raises ConfigFileError."""
         for name, lines in self.others.items():
-            raise ConfigFileError(f"Lines of '{name}' are not served yet", lines[0])
+            if name not in SERVED_LINES:
+                raise ConfigFileError(f"Lines of '{name}' are not served yet", lines[0])
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:
@@ -249,6 +251,15 @@ class _Reader:
                     f"Can't open the log file: {_reason(error)}", self.at.get(LOGFILE)
                 ) from error
         return self.startup
+
+
+def _shown(line: Line) -> bytes:
+    """The text without passwords: reports end up in logs."""
+    name, _, rest = line.text.partition(b" ")
+    directive = BY_NAME.get(name.lower())
+    if name.lower() == b"user":
+        return b"user %b ..." % rest.strip().partition(b" ")[0]
+    return name + b" ..." if directive is not None and directive.sensitive else line.text
 
 
 def _reason(error: OSError | ValueError) -> str:

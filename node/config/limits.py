@@ -1,4 +1,6 @@
-"""The directives that say up to where collections are stored compactly, as the values take them."""
+"""What follows from several directives: up to where collections are stored compactly, as the values take
+them, and how much output may wait for a replica.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from typing import Any
 from node.config import table
 from node.config.config import Config
 from node.config.directive import Directive
+from node.config.special import BufferLimit
 from node.values.limits import Limits
 
 COLLECTION_LIMITS: tuple[Directive[Any], ...] = (
@@ -37,3 +40,14 @@ def limits_of(config: Config) -> Limits:
         stream_node_max_bytes=config[table.STREAM_NODE_MAX_BYTES],
         stream_node_max_entries=config[table.STREAM_NODE_MAX_ENTRIES],
     )
+
+
+def replica_output_limit(config: Config) -> BufferLimit:
+    """client-output-buffer-limit of replicas. A hard limit below the backlog's size counts as that: who comes
+    back gets as much at once.
+    """
+    limit = config[table.CLIENT_OUTPUT_BUFFER_LIMIT].replica
+    backlog_bytes = config[table.REPL_BACKLOG_SIZE]
+    if not 0 < limit.hard_bytes < backlog_bytes:
+        return limit
+    return limit._replace(hard_bytes=backlog_bytes)

@@ -151,7 +151,7 @@ NOTIFY_KEY_MISS = 1 << 11
 NOTIFY_MODULE = 1 << 13
 NOTIFY_NEW = 1 << 14
 
-_EVENT_LETTERS = {
+EVENT_LETTERS = {
     b"g": NOTIFY_GENERIC,
     b"$": NOTIFY_STRING,
     b"l": NOTIFY_LIST,
@@ -163,7 +163,7 @@ _EVENT_LETTERS = {
     b"t": NOTIFY_STREAM,
     b"d": NOTIFY_MODULE,
 }
-NOTIFY_ALL = sum(_EVENT_LETTERS.values())  # A: everything but key misses and new keys
+NOTIFY_ALL = sum(EVENT_LETTERS.values())  # A: everything but key misses and new keys
 _OTHER_LETTERS = {b"K": NOTIFY_KEYSPACE, b"E": NOTIFY_KEYEVENT, b"m": NOTIFY_KEY_MISS}
 
 
@@ -171,7 +171,7 @@ class KeyspaceEvents(Kind[int]):
     """Letters, held as a union of the NOTIFY_ bits."""
 
     def parse(self, words: Sequence[bytes], _old: int, /) -> int:
-        bits = {b"A": NOTIFY_ALL, b"n": NOTIFY_NEW} | _EVENT_LETTERS | _OTHER_LETTERS
+        bits = {b"A": NOTIFY_ALL, b"n": NOTIFY_NEW} | EVENT_LETTERS | _OTHER_LETTERS
         flags = 0
         for letter in words[0]:
             bit = bits.get(bytes((letter,)))
@@ -185,7 +185,7 @@ class KeyspaceEvents(Kind[int]):
         letters = (
             [b"A"]
             if value & NOTIFY_ALL == NOTIFY_ALL
-            else [c for c, bit in _EVENT_LETTERS.items() if value & bit]
+            else [c for c, bit in EVENT_LETTERS.items() if value & bit]
         )
         letters += [b"n"] if value & NOTIFY_NEW else []
         return b"".join(letters + [letter for letter, bit in _OTHER_LETTERS.items() if value & bit])

@@ -52,14 +52,8 @@ _SERVICE_MANAGER = "left to the service manager (systemd, container)"
 _TESTING = "a testing aid of redis-server"
 
 # What does not happen yet.
-_ACL = "there are no users but the default one"
-_EVICTION = "memory is not limited, and no key is evicted"
-_LATENCY = "latencies are not recorded"
 _MODULES = "there are no modules"
 _PERSISTENCE = "nothing is saved to disk"
-_PUBSUB = "nothing is published"
-_SCRIPTS = "there are no scripts"
-_SLOWLOG = "there is no slow log"
 _TLS = "TLS is not supported"
 _TRACKING = "clients' caches are not tracked"
 
@@ -105,7 +99,6 @@ MAXMEMORY_CLIENTS = memory_or_percent(
     "maxmemory-clients",
     0,
     "Memory of all clients' buffers together; 0 is no limit.",
-    later=_EVICTION,
 )
 
 # --- Process and log ----------------------------------------------------------------------------------------
@@ -238,14 +231,13 @@ LOCALE_COLLATE = text(
 # --- Access -------------------------------------------------------------------------------------------------
 
 REQUIREPASS = secret("requirepass", "Password of the default user.")
-ACLFILE = text("aclfile", "", "File of users.", mutable=False, later=_ACL)
-ACLLOG_MAX_LEN = integer("acllog-max-len", 128, "Entries ACL LOG keeps.", high=LONG_MAX, later=_ACL)
+ACLFILE = text("aclfile", "", "File of users.", mutable=False)
+ACLLOG_MAX_LEN = integer("acllog-max-len", 128, "Entries ACL LOG keeps.", high=LONG_MAX)
 ACL_PUBSUB_DEFAULT = choice(
     "acl-pubsub-default",
     ("allchannels", "resetchannels"),
     "resetchannels",
     "Channels a new user may use.",
-    later=_ACL,
 )
 ENABLE_PROTECTED_CONFIGS = choice(
     "enable-protected-configs",
@@ -269,7 +261,7 @@ ENABLE_MODULE_COMMAND = choice(
 # --- Keyspace, memory and values ----------------------------------------------------------------------------
 
 DATABASES = integer("databases", 16, "Numbered databases; one in cluster mode.", low=1, mutable=False)
-MAXMEMORY = memory("maxmemory", 0, "Memory for data; 0 is no limit.", high=ULONG_MAX, later=_EVICTION)
+MAXMEMORY = memory("maxmemory", 0, "Memory for data; 0 is no limit.", high=ULONG_MAX)
 MAXMEMORY_POLICY = choice(
     "maxmemory-policy",
     (
@@ -284,22 +276,15 @@ MAXMEMORY_POLICY = choice(
     ),
     "noeviction",
     "Which keys go when memory is full.",
-    later=_EVICTION,
 )
-MAXMEMORY_SAMPLES = integer("maxmemory-samples", 5, "Keys compared for an eviction.", low=1, later=_EVICTION)
+MAXMEMORY_SAMPLES = integer("maxmemory-samples", 5, "Keys compared for an eviction.", low=1)
 MAXMEMORY_EVICTION_TENACITY = integer(
-    "maxmemory-eviction-tenacity",
-    10,
-    "How long an eviction may keep clients waiting.",
-    high=100,
-    later=_EVICTION,
+    "maxmemory-eviction-tenacity", 10, "How long an eviction may keep clients waiting.", high=100
 )
 LFU_LOG_FACTOR = integer("lfu-log-factor", 10, "How slowly frequency counters grow.")
 LFU_DECAY_TIME = integer("lfu-decay-time", 1, "Minutes for a frequency counter to lose one.")
 ACTIVE_EXPIRE_EFFORT = integer("active-expire-effort", 1, "Time spent on expired keys.", low=1, high=10)
-NOTIFY_KEYSPACE_EVENTS = special(
-    "notify-keyspace-events", KeyspaceEvents(), 0, "Events that are published.", later=_PUBSUB
-)
+NOTIFY_KEYSPACE_EVENTS = special("notify-keyspace-events", KeyspaceEvents(), 0, "Events that are published.")
 HASH_MAX_LISTPACK_ENTRIES = integer(
     "hash-max-listpack-entries",
     512,
@@ -375,7 +360,7 @@ ACTIVE_DEFRAG_MAX_SCAN_FIELDS = integer(
     "active-defrag-max-scan-fields", 1000, "Items moved at once.", low=1, high=LONG_MAX, ignored=_ALLOCATOR
 )
 JEMALLOC_BG_THREAD = yes_no("jemalloc-bg-thread", True, "Let jemalloc purge.", ignored=_ALLOCATOR)
-LAZYFREE_LAZY_EVICTION = yes_no("lazyfree-lazy-eviction", False, "Free later.", ignored=_FREED_AT_ONCE)
+LAZYFREE_LAZY_EVICTION = yes_no("lazyfree-lazy-eviction", False, "Free evicted values later.")
 LAZYFREE_LAZY_EXPIRE = yes_no("lazyfree-lazy-expire", False, "Free later.", ignored=_FREED_AT_ONCE)
 LAZYFREE_LAZY_SERVER_DEL = yes_no("lazyfree-lazy-server-del", False, "Free later.", ignored=_FREED_AT_ONCE)
 LAZYFREE_LAZY_USER_DEL = yes_no("lazyfree-lazy-user-del", False, "DEL is UNLINK.", ignored=_FREED_AT_ONCE)
@@ -389,25 +374,26 @@ SLOWLOG_LOG_SLOWER_THAN = integer(
     "Microseconds that make a command slow; -1 is none.",
     low=-1,
     high=LONG_MAX,
-    later=_SLOWLOG,
 )
-SLOWLOG_MAX_LEN = integer("slowlog-max-len", 128, "Entries SLOWLOG keeps.", high=LONG_MAX, later=_SLOWLOG)
+SLOWLOG_MAX_LEN = integer("slowlog-max-len", 128, "Entries SLOWLOG keeps.", high=LONG_MAX)
 LATENCY_MONITOR_THRESHOLD = integer(
     "latency-monitor-threshold",
     0,
     "Milliseconds that LATENCY records; 0 is off.",
     high=LONG_MAX,
-    later=_LATENCY,
 )
-LATENCY_TRACKING = yes_no(
-    "latency-tracking", True, "Keep a histogram of each command's times.", later=_LATENCY
-)
+LATENCY_TRACKING = yes_no("latency-tracking", True, "Keep a histogram of each command's times.")
 LATENCY_TRACKING_INFO_PERCENTILES = special(
     "latency-tracking-info-percentiles",
     Percentiles(),
     (50.0, 99.0, 99.9),
     "Percentiles that INFO latencystats tells.",
-    later=_LATENCY,
+)
+METRICS_PORT = integer(
+    "metrics-port", 0, "HTTP port of metrics for Prometheus; 0 is none.", high=65535, mutable=False
+)
+METRICS_BIND = special(
+    "metrics-bind", Addresses(), ("127.0.0.1",), "Addresses that metrics are served on.", mutable=False
 )
 BUSY_REPLY_THRESHOLD = integer(
     "busy-reply-threshold",
@@ -415,7 +401,6 @@ BUSY_REPLY_THRESHOLD = integer(
     "Milliseconds after which others hear that a script is running.",
     high=LONG_MAX,
     alias="lua-time-limit",
-    later=_SCRIPTS,
 )
 TRACKING_TABLE_MAX_KEYS = integer(
     "tracking-table-max-keys",
@@ -432,7 +417,6 @@ SAVE = special(
     SavePoints(),
     (SavePoint(3600, 1), SavePoint(300, 100), SavePoint(60, 10000)),
     "When to save by itself.",
-    later=_PERSISTENCE,
 )
 DBFILENAME = text(
     "dbfilename",
@@ -440,18 +424,16 @@ DBFILENAME = text(
     "Name of the snapshot.",
     checks.file_name("dbfilename"),
     protected=True,
-    later=_PERSISTENCE,
 )
 RDBCOMPRESSION = yes_no("rdbcompression", True, "Compress strings in snapshots.")
-RDBCHECKSUM = yes_no(
-    "rdbchecksum", True, "Write and check the checksum of snapshots.", mutable=False, later=_PERSISTENCE
-)
+RDBCHECKSUM = yes_no("rdbchecksum", True, "Write and check the checksum of snapshots.", mutable=False)
 RDB_DEL_SYNC_FILES = yes_no(
-    "rdb-del-sync-files", False, "Delete snapshots that served a synchronisation.", later=_PERSISTENCE
+    "rdb-del-sync-files",
+    False,
+    "Delete snapshots that served a synchronisation.",
+    ignored="a synchronisation leaves no file",
 )
-RDB_SAVE_INCREMENTAL_FSYNC = yes_no(
-    "rdb-save-incremental-fsync", True, "Sync a snapshot as it is written.", later=_PERSISTENCE
-)
+RDB_SAVE_INCREMENTAL_FSYNC = yes_no("rdb-save-incremental-fsync", True, "Sync a snapshot as it is written.")
 RDB_KEY_SAVE_DELAY = integer(
     "rdb-key-save-delay", 0, "Slow saves down.", low=-INT_MAX - 1, hidden=True, ignored=_TESTING
 )
@@ -467,17 +449,14 @@ LOADING_PROCESS_EVENTS_INTERVAL_BYTES = integer(
     ignored=_TESTING,
 )
 WATCHDOG_PERIOD = integer("watchdog-period", 0, "Report slow turns.", hidden=True, ignored=_TESTING)
-STOP_WRITES_ON_BGSAVE_ERROR = yes_no(
-    "stop-writes-on-bgsave-error", True, "Refuse writes when a save failed.", later=_PERSISTENCE
-)
-APPENDONLY = yes_no("appendonly", False, "Keep an append-only file.", deny_loading=True, later=_PERSISTENCE)
+STOP_WRITES_ON_BGSAVE_ERROR = yes_no("stop-writes-on-bgsave-error", True, "Refuse writes when a save failed.")
+APPENDONLY = yes_no("appendonly", False, "Keep an append-only file.", deny_loading=True)
 APPENDFILENAME = text(
     "appendfilename",
     "appendonly.aof",
     "Base name of its files.",
     checks.file_name("appendfilename"),
     mutable=False,
-    later=_PERSISTENCE,
 )
 APPENDDIRNAME = text(
     "appenddirname",
@@ -485,39 +464,24 @@ APPENDDIRNAME = text(
     "Directory of its files.",
     checks.file_name("appenddirname", "dirname"),
     mutable=False,
-    later=_PERSISTENCE,
 )
-APPENDFSYNC = choice(
-    "appendfsync", ("everysec", "always", "no"), "everysec", "When it is synced to disk.", later=_PERSISTENCE
-)
-NO_APPENDFSYNC_ON_REWRITE = yes_no(
-    "no-appendfsync-on-rewrite", False, "Do not sync during a rewrite.", later=_PERSISTENCE
-)
+APPENDFSYNC = choice("appendfsync", ("everysec", "always", "no"), "everysec", "When it is synced to disk.")
+NO_APPENDFSYNC_ON_REWRITE = yes_no("no-appendfsync-on-rewrite", False, "Do not sync during a rewrite.")
 AUTO_AOF_REWRITE_PERCENTAGE = integer(
     "auto-aof-rewrite-percentage",
     100,
     "Growth that starts a rewrite; 0 is never.",
-    later=_PERSISTENCE,
 )
-AUTO_AOF_REWRITE_MIN_SIZE = memory(
-    "auto-aof-rewrite-min-size", 64 * MB, "Size that starts a rewrite.", later=_PERSISTENCE
-)
-AOF_LOAD_TRUNCATED = yes_no("aof-load-truncated", True, "Load a file that was cut off.", later=_PERSISTENCE)
-AOF_USE_RDB_PREAMBLE = yes_no(
-    "aof-use-rdb-preamble", True, "Begin with a snapshot after a rewrite.", later=_PERSISTENCE
-)
-AOF_TIMESTAMP_ENABLED = yes_no(
-    "aof-timestamp-enabled", False, "Write times, for a recovery up to one.", later=_PERSISTENCE
-)
+AUTO_AOF_REWRITE_MIN_SIZE = memory("auto-aof-rewrite-min-size", 64 * MB, "Size that starts a rewrite.")
+AOF_LOAD_TRUNCATED = yes_no("aof-load-truncated", True, "Load a file that was cut off.")
+AOF_USE_RDB_PREAMBLE = yes_no("aof-use-rdb-preamble", True, "Begin with a snapshot after a rewrite.")
+AOF_TIMESTAMP_ENABLED = yes_no("aof-timestamp-enabled", False, "Write times, for a recovery up to one.")
 AOF_REWRITE_INCREMENTAL_FSYNC = yes_no(
     "aof-rewrite-incremental-fsync",
     True,
     "Sync a rewrite as it is written.",
-    later=_PERSISTENCE,
 )
-AOF_DISABLE_AUTO_GC = yes_no(
-    "aof-disable-auto-gc", False, "Keep the files a rewrite replaced.", hidden=True, later=_PERSISTENCE
-)
+AOF_DISABLE_AUTO_GC = yes_no("aof-disable-auto-gc", False, "Keep the files a rewrite replaced.", hidden=True)
 
 # --- Replication --------------------------------------------------------------------------------------------
 
@@ -536,7 +500,6 @@ REPLICA_IGNORE_MAXMEMORY = yes_no(
     True,
     "Leave eviction to the primary.",
     alias="slave-ignore-maxmemory",
-    later=_EVICTION,
 )
 REPLICA_LAZY_FLUSH = yes_no(
     "replica-lazy-flush", False, "Free later.", alias="slave-lazy-flush", ignored=_FREED_AT_ONCE
@@ -555,7 +518,13 @@ REPLICA_IGNORE_DISK_WRITE_ERRORS = yes_no(
     "replica-ignore-disk-write-errors",
     False,
     "Go on replicating when the disk fails.",
-    later=_PERSISTENCE,
+)
+REPLICA_REFUSE_EMPTY_PRIMARY = choice(
+    "replica-refuse-empty-primary",
+    ("yes", "no", "auto"),
+    "auto",
+    "Keep the data when the primary was restarted without its own, and in a cluster take its place; auto is"
+    " yes in a cluster (Shoal's own).",
 )
 REPL_TIMEOUT = integer("repl-timeout", 60, "Seconds of silence that end a link.", low=1)
 REPL_PING_REPLICA_PERIOD = integer(
@@ -584,9 +553,8 @@ REPL_DISKLESS_LOAD = choice(
     "repl-diskless-load",
     ("disabled", "on-empty-db", "swapdb"),
     "disabled",
-    "Load a snapshot without writing a file.",
+    "Load a primary's snapshot as it arrives; swapdb beside the old data.",
     deny_loading=True,
-    ignored="a snapshot is always loaded as it arrives, beside the data that are served",
 )
 DUAL_CHANNEL_REPLICATION_ENABLED = yes_no(
     "dual-channel-replication-enabled",
@@ -632,7 +600,6 @@ CLUSTER_ALLOW_PUBSUBSHARD_WHEN_DOWN = yes_no(
     "cluster-allow-pubsubshard-when-down",
     True,
     "Publish to shards when the cluster is down.",
-    later=_PUBSUB,
 )
 CLUSTER_REPLICA_VALIDITY_FACTOR = integer(
     "cluster-replica-validity-factor",
@@ -690,8 +657,27 @@ CLUSTER_BLACKLIST_TTL = integer(
 CLUSTER_SLOT_STATS_ENABLED = yes_no(
     "cluster-slot-stats-enabled",
     False,
-    "Count CPU and network by slot.",
-    ignored="CLUSTER SLOT-STATS counts keys only, whatever this says",
+    "Count commands, CPU and network by slot, which slows all commands down.",
+)
+CLUSTER_SLOT_MIGRATION_LOG_MAX_LEN = integer(
+    "cluster-slot-migration-log-max-len",
+    1000,
+    "Slot migrations that are over and still told of.",
+    high=LONG_MAX,
+)
+SLOT_MIGRATION_MAX_FAILOVER_REPL_BYTES = integer(
+    "slot-migration-max-failover-repl-bytes",
+    0,
+    "Bytes of a slot migration that may be unsent when its writers are paused; -1 is any number.",
+    low=-1,
+    high=LONG_MAX,
+)
+SLOT_MIGRATION_MAX_PAUSE = integer(
+    "slot-migration-max-pause",
+    100,
+    "Milliseconds a slot migration may hold writers back to hand over, before it lets them go on and tries"
+    " again (Shoal's own).",
+    low=1,
 )
 CLUSTER_PING_INTERVAL = integer("cluster-ping-interval", 0, "Pace of PINGs.", high=LONG_MAX, hidden=True)
 

@@ -8,6 +8,7 @@ before the command that found it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -40,7 +41,7 @@ Told = tuple[int, list[bytes]]
 class Changes:
     """One per server; empty between commands."""
 
-    __slots__ = ("expired", "expired_logged", "log", "rewritten", "total")
+    __slots__ = ("expired", "expired_logged", "log", "notes_new", "on_missed", "rewritten", "total")
 
     def __init__(self) -> None:
         self.log: list[Change] = []
@@ -48,12 +49,14 @@ class Changes:
         self.expired_logged = 0  # entries of the log that come from expiry and not from the command
         self.rewritten: list[Told] | None = None  # told in the command's place; None: as it came
         self.total = 0  # changes since the start
+        self.notes_new = False  # whether keys that come to be are recorded, too (node.keyspace.noting)
+        self.on_missed: Callable[[bytes, int], None] | None = None  # a read found nothing: key, database
 
     def clear(self) -> None:
         self.total += len(self.log)
         self.log.clear()
         self.rewritten = None
-        if self.expired:
+        if self.expired_logged:
             self.expired.clear()
             self.expired_logged = 0
 
@@ -62,6 +65,13 @@ class Changes:
         self.log.append((EventClass.EXPIRED, b"expired", key, db_index))
         self.expired_logged += 1
         self.expired.append((db_index, [b"DEL", key]))
+
+    def key_evicted(self, db_index: int, key: bytes, told: list[bytes] | None) -> None:
+        """A key has been removed to make room; replicas are told `told`, unless that is None."""
+        self.log.append((EventClass.EVICTED, b"evicted", key, db_index))
+        self.expired_logged += 1
+        if told is not None:
+            self.expired.append((db_index, told))
 
     def fields_expired(self, db_index: int, key: bytes, fields: list[bytes], was_last: bool) -> None:
         """Fields of a hash whose time was over have been removed, and with `was_last` the key.

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import random
 import sys
+from binascii import crc_hqx
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
-from gossip.slots import SLOT_COUNT, key_slot
+from gossip.slots import SLOT_COUNT, TAG_START, key_slot
 from node.keyspace.changes import Changes
 from node.keyspace.expire import Deadlines
 from node.values.hashes import Hash
@@ -37,6 +38,8 @@ PARTITION_KEYS = 1024
 BUCKET_KEYS = 682
 """Keys of a bucket of such a table: what a dict of 1024 places holds before it grows."""
 
+_BARE_DICT_BYTES = 400
+_PLACE_BYTES = 160  # four times what an entry needs
 _LONGEST_FIRST = 8
 _RANDOM_TRIES = 100
 
@@ -67,6 +70,7 @@ class Database:
         "accesses",
         "count",
         "deadlines",
+        "expired_fields_total",
         "expired_total",
         "field_deadlines",
         "hits",
@@ -87,6 +91,7 @@ class Database:
         self.hits = 0
         self.misses = 0
         self.expired_total = 0
+        self.expired_fields_total = 0
         self._changes = changes
         self._policy = policy
         self._longest = _LONGEST_FIRST
@@ -132,7 +137,8 @@ class Database:
         if self._policy.obeys:
             return False
         if self._policy.expires:
-            self.remove(key, slot)
+            if self.remove(key, slot) is None:
+                return True  # its slot has been lifted out
             self.expired_total += 1
             self._changes.key_expired(self.index, key)
         return True
@@ -154,6 +160,23 @@ class Database:
             self.deadlines.discard(key)
             self.field_deadlines.discard(key)
 
+    def put_all(self, keys: list[bytes], values: list[Value]) -> None:
+        """Stores values for keys of any slots as `put` does, in less time than one by one."""
+        slots = self.slots
+        has_deadlines = self.deadlines.at or self.field_deadlines.at
+        for key, value in zip(keys, values, strict=True):
+            slot = crc_hqx(key, 0) & 16383 if TAG_START not in key else key_slot(key)
+            partition = slots[slot]
+            if partition is None or has_deadlines:
+                self.put(key, slot, value)
+                continue
+            before = len(partition)
+            partition[key] = value
+            if len(partition) != before:
+                self.count += 1
+                if before == self._longest:
+                    self._outgrown(slot)
+
     def adopt(self, key: bytes, slot: int, value: Value, deadline_ms: int | None) -> None:
         """Stores a value that was made elsewhere (another key, a file), whose fields may have deadlines."""
         self.put(key, slot, value)
@@ -161,6 +184,27 @@ class Database:
             self.deadlines.set(key, deadline_ms)
         if type(value) is Hash:
             self._watch_fields(key, value)
+
+    def adopt_strings(self, keys: list[bytes], values: list[bytes | int]) -> int:
+        """Stores values without deadlines under keys that are not there; returns how many of them were."""
+        slots = self.slots
+        longest = self._longest
+        there = 0
+        for key, value, crc in zip(keys, values, map(crc_hqx, keys, repeat(0)), strict=False):
+            slot = crc & 16383 if TAG_START not in key else key_slot(key)
+            partition = slots[slot]
+            if partition is None:
+                slots[slot] = {key: value}
+                continue
+            before = len(partition)
+            partition[key] = value
+            if len(partition) == before:
+                there += 1
+            elif before == longest:
+                self._outgrown(slot)
+                longest = self._longest
+        self.count += len(keys) - there
+        return there
 
     def update(self, key: bytes, slot: int, value: Value) -> None:
         """Stores a value and keeps the key's deadline."""
@@ -199,6 +243,19 @@ class Database:
             if self.accesses:
                 self.accesses.pop(key, None)
         return value
+
+    def trim(self, slot: int) -> None:
+        """Gives back what a slot's dict holds for keys that are gone, where that is most of it: a dict never
+        shrinks by itself.
+        """
+        partition = self.slots[slot]
+        if not partition:
+            self.slots[slot] = None
+            self._split_slots.discard(slot)
+        elif type(partition) is dict and sys.getsizeof(partition) > _BARE_DICT_BYTES + _PLACE_BYTES * len(
+            partition
+        ):
+            self.slots[slot] = dict(partition)
 
     def set_deadline(self, key: bytes, deadline_ms: int) -> None:
         """The key must exist."""
@@ -240,6 +297,7 @@ class Database:
         else:
             self._watch_fields(key, value)
         if over:
+            self.expired_fields_total += len(over)
             self._changes.fields_expired(self.index, key, over, emptied)
         return emptied
 
@@ -278,6 +336,41 @@ class Database:
         self._split_slots.discard(slot)
         self.count -= len(partition)
         return len(partition)
+
+    def lift_slot(self, slot: int) -> Partition | None:
+        """Takes a slot's keys out at once, out of sight; `forget_lifted` is to follow for each of them."""
+        partition = self.slots[slot]
+        if not partition:
+            return None
+        self.slots[slot] = None
+        self._split_slots.discard(slot)
+        self.count -= len(partition)
+        if self.field_deadlines.at:
+            for key in partition:
+                self.field_deadlines.discard(key)
+        return partition
+
+    def forget_lifted(self, key: bytes) -> None:
+        """What is known of a key beside its value."""
+        if self.deadlines.at:
+            self.deadlines.discard(key)
+        if self.accesses:
+            self.accesses.pop(key, None)
+
+    def absorb(self, other: Database) -> None:
+        """Moves all of another database in here, whose slots are empty here: at once, however many keys."""
+        for slot, partition in enumerate(other.slots):
+            if not partition:
+                continue
+            assert not self.slots[slot], "the slot has keys here"
+            self.slots[slot] = partition
+            if not isinstance(partition, dict):
+                self._split_slots.add(slot)
+        self.count += other.count
+        self._longest = max(self._longest, other._longest)
+        self.deadlines.absorb(other.deadlines)
+        self.field_deadlines.absorb(other.field_deadlines)
+        other.slots, other.count = [], 0
 
     def swap_contents(self, other: Database) -> None:
         """SWAPDB: the two keep their numbers and counters and exchange all else."""
@@ -318,6 +411,34 @@ class Database:
             target -= len(partition)
         return self._random_key_in_dicts(rng, target)
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether slots are so empty that to look for a random key is to look at many of them."""
+        return self.count * _RANDOM_TRIES < SLOT_COUNT * self._longest
+
+    def random_keys(self, rng: random.Random, count: int) -> list[bytes]:
+        """`count` keys or a few more, perhaps some twice: each as likely, in little more time than one.
+
+        Those of one slot come together, at even steps: hashes put keys of all ages into each slot, and steps
+        spread over them. A slot is taken as often as its keys make up for. Only for one that is not sparse.
+        """
+        slots, longest = self.slots, self._longest
+        keys: list[bytes] = []
+        for _ in range(0 if self._split_slots else _RANDOM_TRIES * count):
+            place = rng.random() * SLOT_COUNT
+            slot = int(place)
+            partition = slots[slot]
+            if partition and (size := max(count, len(partition))) > (place - slot) * longest:
+                there = list(partition)
+                if size == count:
+                    keys += there
+                else:
+                    first, step = int(rng.random() * size), size // count
+                    keys += [there[(first + nth) % size] for nth in range(0, count * step, step)]
+                if len(keys) >= count:
+                    return keys
+        return [key for _ in range(count) if (key := self.random_key(rng)) is not None]
+
     def _random_key_in_dicts(self, rng: random.Random, target: int) -> bytes:
         """A key of the slots that are one dict; `target` is a random number below how many they have.
 
@@ -325,8 +446,7 @@ class Database:
         longest has. With few keys that is hopeless, but then counting up to the target is quick.
         """
         slots, longest = self.slots, self._longest
-        hopeless = self.count * _RANDOM_TRIES < SLOT_COUNT * longest
-        for _ in range(0 if hopeless else _RANDOM_TRIES):
+        for _ in range(0 if self.is_sparse else _RANDOM_TRIES):
             place = rng.random() * SLOT_COUNT
             slot = int(place)
             partition = slots[slot]

@@ -6,9 +6,13 @@ slowed: the notes are taken by wrappers around the commands that use keys, which
 observation begins and taken away when it ends. Of a key that was not used since observation began, it is only
 known that it has been idle since then (or has the frequency of a new key): an idle time is never too long.
 
-A note is the second of the last access (LRU), or the minute of it with the counter in the low 8 bits (LFU).
-The counter of LFU grows with a probability that falls with its value, and loses one in each `lfu-decay-time`
-minutes. It belongs to the key's database, which forgets it with the key (`Database.accesses`).
+A note is the millisecond of the last access (LRU), or the minute of it with the counter in the low 8 bits
+(LFU). The counter of LFU grows with a probability that falls with its value, and loses one in each
+`lfu-decay-time` minutes. It belongs to the key's database, which forgets it with the key
+(`Database.accesses`).
+
+Most commands have one key, at the first argument: their wrappers do with two look-ups more. They note the
+turn's time, one object for all, and a new counter only when it differs.
 
 Source: https://redis.io/docs/reference/eviction/, "The new LFU mode".
 """
@@ -16,6 +20,7 @@ Source: https://redis.io/docs/reference/eviction/, "The new LFU mode".
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from enum import Enum
 
 from gossip.slots import key_slot
@@ -32,7 +37,7 @@ _NO_USE = frozenset(
     (
         b"RESTORE",  # says itself when its key was used
         b"EXISTS", b"TYPE", b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME",
-        b"OBJECT|ENCODING", b"OBJECT|FREQ", b"OBJECT|IDLETIME", b"OBJECT|REFCOUNT",
+        b"OBJECT|ENCODING", b"OBJECT|FREQ", b"OBJECT|IDLETIME", b"OBJECT|REFCOUNT", b"MEMORY|USAGE",
     )
 )  # fmt: skip
 
@@ -61,10 +66,15 @@ class Accesses:
         self._since_ms = 0
         self.observed = Observed.NOTHING
         config.on_change(MAXMEMORY_POLICY, self._follow_policy)
+        config.on_change_of((LFU_LOG_FACTOR, LFU_DECAY_TIME), self._follow_frequencies)
+        self._follow_frequencies()
 
     def bind(self, table: Table) -> None:
         self._table = table
         self._follow_policy(self._config[MAXMEMORY_POLICY])
+
+    def _follow_frequencies(self) -> None:
+        self._log_factor, self._decay_minutes = self._config[LFU_LOG_FACTOR], self._config[LFU_DECAY_TIME]
 
     def _follow_policy(self, policy: str) -> None:
         if policy.endswith("lfu"):
@@ -92,6 +102,13 @@ class Accesses:
                 command.run = self._wrap(command)
 
     def _wrap(self, command: Command) -> Runner:
+        if not command.has_one_key or command.name == b"TOUCH" or command.name in _TO_ANOTHER_DATABASE:
+            return self._wrap_any(command)
+        if self.observed is Observed.TIMES:
+            return _wrap_times(command)
+        return self._wrap_frequencies(command)
+
+    def _wrap_any(self, command: Command) -> Runner:
         run, keys_of = command.run, command.keys_of
         always = command.name == b"TOUCH"  # even of a client that has asked for NO-TOUCH
         anywhere = command.name in _TO_ANOTHER_DATABASE
@@ -111,23 +128,53 @@ class Accesses:
 
         return observed
 
+    def _wrap_frequencies(self, command: Command) -> Runner:
+        run, counted, creates = command.run, self._counted, command.is_write
+
+        def observed(call: Call, argv: list[bytes]) -> object:
+            reply = run(call, argv)
+            db, name = call.db, argv[1]
+            partition = db.slots[call.slot]
+            if partition is not None and name in partition and not call.session.no_touch:
+                accesses = db.accesses
+                if accesses is None:
+                    return reply  # an import's database: node.migration.staging
+                before = accesses.get(name)
+                if before is None and creates:
+                    accesses[name] = call.now_ms // 60_000 << 8 | _INITIAL  # to be made is no use
+                    return reply
+                after = counted(before, call.now_ms)
+                if after != before:
+                    accesses[name] = after
+            return reply
+
+        return observed
+
     def _note(self, database: Database, name: bytes, now_ms: int) -> None:
         accesses = database.accesses
         if accesses is None or database.peek(name, key_slot(name), now_ms) is None:
             return
         if self.observed is Observed.TIMES:
-            accesses[name] = now_ms // 1000
+            accesses[name] = now_ms
         else:
-            counter = self._faded(accesses.get(name), now_ms)
-            factor = self._config[LFU_LOG_FACTOR]
-            if counter < _MOST and self._rng.random() * (max(counter - _INITIAL, 0) * factor + 1) < 1:
-                counter += 1
-            accesses[name] = now_ms // 60_000 << 8 | counter
+            accesses[name] = self._counted(accesses.get(name), now_ms)
+
+    def _counted(self, noted: int | None, now_ms: int) -> int:
+        """A note of a frequency, with one access more."""
+        minute = now_ms // 60_000
+        if noted is None or noted >> 8 != minute:
+            counter = self._faded(noted, now_ms)
+        else:
+            counter = noted & 255
+        above = counter - _INITIAL
+        if counter < _MOST and (above <= 0 or self._rng.random() * (above * self._log_factor + 1) < 1):
+            counter += 1
+        return minute << 8 | counter
 
     def _faded(self, noted: int | None, now_ms: int) -> int:
         """A counter as it is now."""
         since, counter = divmod(noted, 256) if noted is not None else (self._since_ms // 60_000, _INITIAL)
-        decay_minutes = self._config[LFU_DECAY_TIME]
+        decay_minutes = self._decay_minutes
         if not decay_minutes:
             return counter
         return max(counter - (now_ms // 60_000 - since) // decay_minutes, 0)
@@ -139,7 +186,7 @@ class Accesses:
         if self.observed is Observed.NOTHING:
             self._observe(Observed.TIMES)
         assert call.db.accesses is not None
-        return max(call.now_ms // 1000 - call.db.accesses.get(name, self._since_ms // 1000), 0)
+        return max(call.now_ms - call.db.accesses.get(name, self._since_ms), 0) // 1000
 
     def frequency(self, call: Call, name: bytes) -> int | None:
         """The counter of a key, 0 to 255; None when frequencies are not observed."""
@@ -154,8 +201,57 @@ class Accesses:
         if accesses is None:
             return
         if self.observed is Observed.TIMES and idle_s is not None:
-            accesses[name] = call.now_ms // 1000 - idle_s
+            accesses[name] = call.now_ms - idle_s * 1000
         elif self.observed is Observed.FREQUENCIES and frequency is not None:
             accesses[name] = call.now_ms // 60_000 << 8 | frequency
         else:
             self._note(call.db, name, call.now_ms)
+
+    # Eviction
+
+    def rank(self, database: Database, name: bytes) -> int:
+        """How much a key deserves to be evicted: the longer unused, or the less often used, the more."""
+        accesses = database.accesses
+        assert accesses is not None, "the policy looks at the use of keys"
+        if self.observed is Observed.TIMES:
+            return -accesses.get(name, self._since_ms)
+        return -self._faded(accesses.get(name), self._clock.now_ms)
+
+    # Snapshots
+
+    def usage(self, database: Database) -> Callable[[bytes], tuple[int | None, int | None]] | None:
+        """What a snapshot says of keys: idle time in seconds, counter. None: no policy asks for either."""
+        accesses, now_ms = database.accesses, self._clock.now_ms
+        policy = self._config[MAXMEMORY_POLICY]
+        if accesses is None or not policy.endswith(("lru", "lfu")):
+            return None
+        if self.observed is Observed.FREQUENCIES:
+            return lambda name: (None, self._faded(accesses.get(name), now_ms))
+        since_ms = self._since_ms
+        return lambda name: (max(now_ms - accesses.get(name, since_ms), 0) // 1000, None)
+
+    def loaded(self, database: Database, name: bytes, idle_s: int | None, frequency: int | None) -> None:
+        """What a snapshot says of a key; what is not observed does not count."""
+        accesses, now_ms = database.accesses, self._clock.now_ms
+        if accesses is None:
+            return
+        if self.observed is Observed.TIMES and idle_s is not None:
+            accesses[name] = now_ms - idle_s * 1000
+        elif self.observed is Observed.FREQUENCIES and frequency is not None:
+            accesses[name] = now_ms // 60_000 << 8 | frequency
+
+
+def _wrap_times(command: Command) -> Runner:
+    run = command.run
+
+    def observed(call: Call, argv: list[bytes]) -> object:
+        reply = run(call, argv)
+        db, name = call.db, argv[1]
+        partition = db.slots[call.slot]
+        if partition is not None and name in partition and not call.session.no_touch:
+            accesses = db.accesses
+            if accesses is not None:  # None in an import's database: node.migration.staging
+                accesses[name] = call.now_ms
+        return reply
+
+    return observed

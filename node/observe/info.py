@@ -44,6 +44,11 @@ class Info:
         """`provider` is asked whenever the section (named in lower case) is shown."""
         self._providers.setdefault(section, []).append(provider)
 
+    def fields(self, section: str) -> Fields:
+        """The fields of one section, none for one that is not known."""
+        for provider in self._providers.get(section, ()):
+            yield from provider()
+
     def text(self, wanted: Sequence[bytes]) -> bytes:
         """The sections of those names, and of `default`, `all` or `everything`; none means `default`.
 

@@ -1,7 +1,7 @@
 """The sections of INFO that need no service: what the process, its clients and its keys have to tell.
 
 Fields of redis-server that would have to be invented here are left out: those of its allocator, of threads
-and of event loops it does not share, and the times of commands, which are not measured yet.
+and of event loops it does not share.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from node.config.config import Config
 from node.identity import Identity
 from node.keyspace.database import Database
 from node.keyspace.disposal import Disposal
+from node.observe.commandstats import command_lines, percentile_lines
 from node.observe.info import Fields, Info
 from node.observe.memory import MemoryWatch, human, total_bytes
 from node.observe.stats import Stats
@@ -46,8 +47,6 @@ class Observed:
     table: Table
     sessions: Callable[[], Iterable[Session]]
     blocked: Callable[[], list[Session]]
-    loading: Callable[[], bool]
-    changes: Callable[[], int]
 
 
 def add_sections(info: Info, observed: Observed) -> None:
@@ -55,13 +54,13 @@ def add_sections(info: Info, observed: Observed) -> None:
     info.add("server", lambda: _server(observed))
     info.add("clients", lambda: _clients(observed))
     info.add("memory", lambda: _memory(observed))
-    info.add("persistence", lambda: _persistence(observed))
+    info.add("persistence", lambda: [("module_fork_in_progress", 0)])
     info.add("stats", lambda: _stats(observed))
     info.add("cpu", _cpu)
     info.add("modules", lambda: ())
-    info.add("commandstats", lambda: _commandstats(observed.table))
+    info.add("commandstats", lambda: command_lines(observed.table))
     info.add("errorstats", lambda: _errorstats(observed.stats))
-    info.add("latencystats", lambda: ())
+    info.add("latencystats", lambda: percentile_lines(observed.config, observed.table))
     info.add("cluster", lambda: [("cluster_enabled", int(observed.identity.mode == "cluster"))])
     info.add("keyspace", lambda: _keyspace(observed.databases))
 
@@ -163,28 +162,6 @@ def _output_bytes(sessions: Iterator[Session]) -> int:
     return sum(session.transport.output_bytes() for session in sessions)
 
 
-def _persistence(observed: Observed) -> Fields:
-    """Nothing is kept on disk yet: no snapshot was ever taken, and there is no append-only file."""
-    yield "loading", int(observed.loading())
-    yield "async_loading", 0
-    yield "rdb_changes_since_last_save", observed.changes()
-    yield "rdb_bgsave_in_progress", 0
-    yield "rdb_last_save_time", int(observed.identity.started_s)
-    yield "rdb_last_bgsave_status", "ok"
-    yield "rdb_last_bgsave_time_sec", -1
-    yield "rdb_current_bgsave_time_sec", -1
-    yield "rdb_saves", 0
-    yield "aof_enabled", 0
-    yield "aof_rewrite_in_progress", 0
-    yield "aof_rewrite_scheduled", 0
-    yield "aof_last_rewrite_time_sec", -1
-    yield "aof_current_rewrite_time_sec", -1
-    yield "aof_last_bgrewrite_status", "ok"
-    yield "aof_rewrites", 0
-    yield "aof_last_write_status", "ok"
-    yield "module_fork_in_progress", 0
-
-
 def _stats(observed: Observed) -> Fields:
     stats, databases = observed.stats, observed.databases
     received = stats.replication_input_bytes
@@ -203,11 +180,12 @@ def _stats(observed: Observed) -> Fields:
     yield "sync_partial_ok", stats.sync_partial_ok
     yield "sync_partial_err", stats.sync_partial_err
     yield "expired_keys", sum(database.expired_total for database in databases)
+    yield "expired_subkeys", sum(database.expired_fields_total for database in databases)
     yield "expired_time_cap_reached_count", stats.expire_cycles_cut
     yield "evicted_keys", stats.evicted_keys
+    yield "evicted_clients", stats.evicted_clients
     yield "keyspace_hits", sum(database.hits for database in databases)
     yield "keyspace_misses", sum(database.misses for database in databases)
-    yield "total_forks", 0
     yield "unexpected_error_replies", stats.unexpected_error_replies
     yield "total_error_replies", stats.error_replies
     yield "total_reads_processed", stats.reads_processed
@@ -225,12 +203,6 @@ def _cpu() -> Fields:
         used = resource.getrusage(who)
         yield f"used_cpu_sys{suffix}", f"{used.ru_stime:.6f}"
         yield f"used_cpu_user{suffix}", f"{used.ru_utime:.6f}"
-
-
-def _commandstats(table: Table) -> Fields:
-    for command in table.walk():
-        if command.calls:
-            yield f"cmdstat_{command.title.decode()}", f"calls={command.calls}"
 
 
 def _errorstats(stats: Stats) -> Fields:

@@ -51,6 +51,7 @@ class Stats:
         self.sync_partial_ok = 0
         self.sync_partial_err = 0
         self.evicted_keys = 0
+        self.evicted_clients = 0
         self.expire_cycles_cut = 0
         self.query_buffer_disconnections = 0
         self.output_buffer_disconnections = 0

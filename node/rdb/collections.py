@@ -20,8 +20,9 @@ from node.resp.encode import format_double
 from node.values.hashes import Hash
 from node.values.intset import IntArray
 from node.values.lists import List
+from node.values.ranking import Entry
 from node.values.sets import Set
-from node.values.zsets import Entry, Zset
+from node.values.zsets import Zset
 
 LIST = 1
 SET = 2
@@ -100,7 +101,8 @@ def _score(reader: Reader, text: bytes) -> float:
     return score
 
 
-def _deadline(reader: Reader, deadline_ms: int) -> int:
+def checked_deadline(reader: Reader, deadline_ms: int) -> int:
+    """The deadline of a field."""
     if not 0 <= deadline_ms <= _DEADLINE_MAX_MS:
         raise reader.error(f"a field that expires at {deadline_ms}")
     return deadline_ms
@@ -134,27 +136,35 @@ def _read_quicklist(reader: Reader) -> List:
 def _read_quicklist_2(reader: Reader) -> List:
     items: list[bytes] = []
     for _ in range(reader.read_length()):
-        container = reader.read_length()
-        if container == _NODE_PACKED:
-            items += _blob(reader, listpack.decode)
-        elif container == _NODE_PLAIN:
-            items.append(reader.read_string())
-        else:
-            raise reader.error(f"a list's node of kind {container}")
+        items += read_node(reader)
     return _list(reader, items)
 
 
+def read_node(reader: Reader) -> list[bytes]:
+    """The elements of the next node of a list."""
+    container = reader.read_length()
+    if container == _NODE_PACKED:
+        return _blob(reader, listpack.decode)
+    if container == _NODE_PLAIN:
+        return [reader.read_string()]
+    raise reader.error(f"a list's node of kind {container}")
+
+
 def _write_list(value: List, out: Writer) -> int:
-    nodes = list(_nodes(value))
-    out.write_length(len(nodes))
-    for node in nodes:
-        plain = len(node) == 1 and len(node[0]) > _NODE_BYTES_MAX
-        out.write_length(_NODE_PLAIN if plain else _NODE_PACKED)
-        out.write_string(node[0] if plain else listpack.encode(node))
+    whole = list(nodes(value))
+    out.write_length(len(whole))
+    for node in whole:
+        write_node(node, out)
     return LIST_QUICKLIST_2
 
 
-def _nodes(items: Iterable[bytes]) -> Iterator[list[bytes]]:
+def write_node(node: list[bytes], out: Writer) -> None:
+    plain = len(node) == 1 and len(node[0]) > _NODE_BYTES_MAX
+    out.write_length(_NODE_PLAIN if plain else _NODE_PACKED)
+    out.write_string(node[0] if plain else listpack.encode(node))
+
+
+def nodes(items: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Runs of elements, of about 8 KB where none is longer."""
     node: list[bytes] = []
     node_bytes = 0
@@ -238,7 +248,7 @@ def _read_hash_with_deadlines(reader: Reader, base_ms: int) -> Hash:
     triplets = []
     for _ in range(_count(reader)):
         after_ms = reader.read_length()
-        deadline_ms = _deadline(reader, base_ms + after_ms) if after_ms else 0
+        deadline_ms = checked_deadline(reader, base_ms + after_ms) if after_ms else 0
         triplets.append((reader.read_string(), reader.read_string(), deadline_ms))
     return _expiring_hash(reader, triplets)
 
@@ -254,7 +264,7 @@ def _read_hash_listpack_ex_pre_release(reader: Reader) -> Hash:
         raise RdbEmptyError(reader.offset, "a hash without fields")
     if len(words) % 3 or not all(word.isdigit() for word in words[2::3]):
         raise reader.error("a hash whose deadlines are no integers")
-    deadlines = [_deadline(reader, int(word)) for word in words[2::3] if len(word) < 20]
+    deadlines = [checked_deadline(reader, int(word)) for word in words[2::3] if len(word) < 20]
     if len(deadlines) * 3 != len(words):
         raise reader.error("a hash whose deadlines are too far away")
     return _expiring_hash(reader, list(zip(words[::3], words[1::3], deadlines, strict=True)))

@@ -9,6 +9,9 @@ length and bytes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from node.integers import parse_integer
 from node.rdb import lzf
 from node.rdb.errors import RdbError, RdbTruncatedError
@@ -26,6 +29,9 @@ STRING_BYTES_MAX = 1 << 40
 # The pure Python compressor makes 4 to 10 MB/s: beyond this a string is stored as it is, so that one value
 # cannot hold the server up for seconds.
 COMPRESS_BYTES_MAX = 1 << 20
+
+Compressor: TypeAlias = Callable[[bytes], bytes | None]
+"""Like `lzf.compress`; None where compressing is not worth while."""
 
 _INT_ENCODED_LENGTH_MAX = 11
 _INT64_LENGTH_MAX = 20
@@ -143,13 +149,13 @@ class Reader:
 
 
 class Writer:
-    """Appends primitives to `out`. `compress` (the directive rdbcompression) allows LZF."""
+    """Appends primitives to `out`. `compress` (rdbcompression) allows LZF, or is what does it."""
 
     __slots__ = ("compress", "out")
 
-    def __init__(self, *, compress: bool = True) -> None:
+    def __init__(self, *, compress: bool | Compressor = True) -> None:
         self.out = bytearray()
-        self.compress = compress
+        self.compress: Compressor | None = lzf.compress if compress is True else compress or None
 
     def write_length(self, length: int) -> None:
         """A length or count, 0 to 2**64 - 1."""
@@ -177,8 +183,8 @@ class Writer:
                 self.out.append(length)
                 self.out += data
             return
-        if self.compress and lzf.MIN_LENGTH <= length <= COMPRESS_BYTES_MAX:
-            packed = lzf.compress(data)
+        if self.compress is not None and lzf.MIN_LENGTH <= length <= COMPRESS_BYTES_MAX:
+            packed = self.compress(data)
             if packed is not None:
                 self.out.append(LZF)
                 self.write_length(len(packed))

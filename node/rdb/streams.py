@@ -13,7 +13,7 @@ Source: rdb.c of Redis 7.2; t_stream.c, the comments in streamAppendItem.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any
 
@@ -33,15 +33,28 @@ STREAM_3 = 21
 _REMOVED = 1
 _SAME_FIELDS = 2
 _UNKNOWN_COUNT = (1 << 64) - 1
+_STEP_ENTRIES = 256
 
 # --- reading
 # ------------------------------------------------------------------------------
 
 
 def _read_stream(version: int, reader: Reader) -> Stream:
+    steps = read_steps(version, reader)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            stream: Stream = done.value
+            return stream
+
+
+def read_steps(version: int, reader: Reader) -> Generator[None, None, Stream]:
+    """A step for each node, group and consumer."""
     stream = Stream()
     for _ in range(reader.read_length()):
         _read_node(reader, stream)
+        yield
     stream.length = sum(node.live for node in stream.nodes)
     if reader.read_length() != stream.length:
         raise reader.error("a stream of another length than it says")
@@ -56,7 +69,7 @@ def _read_stream(version: int, reader: Reader) -> Stream:
         stream.max_deleted_id = _read_id(reader)
         stream.entries_added = _read_count(reader)
     for _ in range(reader.read_length()):
-        _read_group(version, reader, stream)
+        yield from _read_group(version, reader, stream)
     return stream
 
 
@@ -147,7 +160,7 @@ def _entries(
         raise ValueError
 
 
-def _read_group(version: int, reader: Reader, stream: Stream) -> None:
+def _read_group(version: int, reader: Reader, stream: Stream) -> Iterator[None]:
     name, last_id = reader.read_string(), _read_id(reader)
     if version == 1:
         entries_read = stream.entries_up_to(last_id)
@@ -158,14 +171,17 @@ def _read_group(version: int, reader: Reader, stream: Stream) -> None:
         raise reader.error("a group twice")
     unowned = {}
     count = reader.read_length()
-    for _ in range(count):
+    for index in range(count):
         id = int.from_bytes(reader.read_bytes(16), "big")
         time_ms = _read_time(reader)
         unowned[id] = (time_ms, _read_count(reader))
+        if index % _STEP_ENTRIES == 0:
+            yield
     if len(unowned) != count:
         raise reader.error("an entry twice among the pending ones")
     for _ in range(reader.read_length()):
         _read_consumer(version, reader, group, unowned)
+        yield
     if unowned:
         raise reader.error("a pending entry without a consumer")
 
@@ -216,11 +232,19 @@ def _read_consumer(
 
 
 def _write_stream(stream: Stream, out: Writer) -> int:
+    for _ in write_steps(stream, out):
+        pass
+    return STREAM_2
+
+
+def write_steps(stream: Stream, out: Writer) -> Iterator[None]:
+    """A step for each node and group, and some for the entries pending in one."""
     nodes = [node for node in stream.nodes if node.live]
     out.write_length(len(nodes))
     for node in nodes:
         out.write_string(node.base.to_bytes(16, "big"))
         out.write_string(listpack.encode(_parts(node)))
+        yield
     out.write_length(stream.length)
     for id in (stream.last_id, stream.first_id, stream.max_deleted_id):
         _write_id(id, out)
@@ -228,8 +252,7 @@ def _write_stream(stream: Stream, out: Writer) -> int:
     out.write_length(len(stream.groups))
     for name, group in stream.groups_by_name():
         out.write_string(name)
-        _write_group(group, out)
-    return STREAM_2
+        yield from _write_group(group, out)
 
 
 def _write_id(id: StreamId, out: Writer) -> None:
@@ -263,13 +286,15 @@ def _difference(number: int, base: int) -> bytes:
     return b"%d" % (difference - (1 << 64) if difference >> 63 else difference)
 
 
-def _write_group(group: Group, out: Writer) -> None:
+def _write_group(group: Group, out: Writer) -> Iterator[None]:
     _write_id(group.last_id, out)
     out.write_length(_UNKNOWN_COUNT if group.entries_read is None else group.entries_read)
     out.write_length(len(group.pending))
-    for id, delivery in group.pending.items():
+    for index, (id, delivery) in enumerate(group.pending.items()):
         out.out += id.to_bytes(16, "big") + delivery.time_ms.to_bytes(8, "little", signed=True)
         out.write_length(delivery.count)
+        if index % _STEP_ENTRIES == 0:
+            yield
     out.write_length(len(group.consumers))
     for consumer in group.consumers_by_name():
         out.write_string(consumer.name)
@@ -277,6 +302,7 @@ def _write_group(group: Group, out: Writer) -> None:
         out.write_length(len(consumer.pending))
         for id in consumer.pending:
             out.out += id.to_bytes(16, "big")
+        yield
 
 
 READERS: dict[int, Callable[[Reader], Stream]] = {

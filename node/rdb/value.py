@@ -54,7 +54,7 @@ TYPE_NAMES = {
     25: "hash with field expiry, listpack",
 }
 
-_FOOTER_BYTES = 10
+FOOTER_BYTES = 10
 
 
 def _write_bytes(value: bytes, out: Writer) -> int:
@@ -134,7 +134,7 @@ def load_payload(payload: bytes, limits: Limits = DEFAULT) -> Value:
     Raises DumpFooterError where RESTORE says that the payload's version or checksum is wrong, and any other
     RdbError where it says that the data has a bad format.
     """
-    body_end = len(payload) - _FOOTER_BYTES
+    body_end = len(payload) - FOOTER_BYTES
     if body_end < 0:
         raise DumpFooterError(0, f"a DUMP payload of {len(payload)} bytes has no footer")
     version = int.from_bytes(payload[body_end : body_end + 2], "little")

@@ -1,6 +1,8 @@
 """Who waits for replicas to have acknowledged an offset: WAIT, and whatever holds something back until then.
 
-Source: https://redis.io/commands/wait/
+Replicas that keep an append-only file also tell the offset that is safe on their disk, for WAITAOF.
+
+Source: https://redis.io/commands/wait/, https://redis.io/commands/waitaof/
 """
 
 from __future__ import annotations
@@ -31,10 +33,16 @@ class Acks:
         self._replicas = replicas
         self._waiters: list[Waiter] = []
         self.wanted = False  # replicas are to be asked for an acknowledgement at the end of this turn
+        self.wanted_synced = False  # and to sync before, if they can
+        self.on_ack: list[Callable[[], None]] = []
 
     def count(self, offset: int) -> int:
         """How many replicas have acknowledged `offset`."""
         return sum(r.state is State.ONLINE and r.ack_offset >= offset for r in self._replicas)
+
+    def count_synced(self, offset: int) -> int:
+        """How many replicas have `offset` on disk."""
+        return sum(r.state is State.ONLINE and r.synced_offset >= offset for r in self._replicas)
 
     def wait(self, offset: int, count: int, callback: Callable[[int], None]) -> Waiter:
         """Calls back once, with their number, when `count` replicas have acknowledged `offset`.
@@ -48,6 +56,8 @@ class Acks:
 
     def arrived(self) -> None:
         """An acknowledgement has come in: answers whom it satisfies."""
+        for look in tuple(self.on_ack):
+            look()
         if not self._waiters:
             return
         still: list[Waiter] = []

@@ -31,14 +31,15 @@ class Backlog:
     def append(self, data: bytes) -> None:
         self.last += len(data)
         ring, size = self._ring, self.size_bytes
+        if len(data) >= size:
+            ring[:] = data[len(data) - size :]
+            self._at = 0
+            return
         if len(ring) < size:
             room = size - len(ring)
             ring += data[:room]
             data = data[room:]
-        if len(data) >= size:
-            ring[:] = data[-size:]
-            self._at = 0
-        elif data:
+        if data:
             at = self._at
             end = at + len(data)
             if end <= size:

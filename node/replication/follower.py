@@ -1,7 +1,7 @@
 """The side of a node that follows a primary: keeps a link to it, and the data as the primary has them.
 
 One task. It connects, introduces itself, asks to go on from where it is, loads a snapshot when that cannot be
-(beside the data that are served: `node.replication.load`), and applies the stream until the link breaks; then
+(by the ways of `node.replication.full_sync`), and applies the stream until the link breaks; then
 it begins anew, at once after a link that held, with growing pauses (`BACKOFF_FIRST_S`, doubling) after a
 failure. A second task acknowledges the offset every second, and at once when the primary asks.
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import Protocol
 
 import trio
 
@@ -29,12 +30,16 @@ from node.keyspace.database import Database, Policy
 from node.keyspace.disposal import Disposal
 from node.log import Log
 from node.observe.stats import Stats
+from node.persistence.loading import Loading
+from node.persistence.rdb import NoteUse
 from node.rdb.errors import RdbError
-from node.replication.apply import Applier, Dispatch, StreamError
+from node.replication.apply import Applier, Dispatch, Prepare, StreamError, prepare_nothing
+from node.replication.full_sync import FullSync, way_of
 from node.replication.handshake import Continue, FullResync, Introduction, Refused, ask, greet
 from node.replication.load import SnapshotLoader
 from node.replication.receive import Receiver
 from node.replication.stream import Stream
+from node.replication.void import EmptyPrimary, is_void, refuses_void
 from node.resp.encode import command
 from node.resp.stream import BufferedStream, ConnectError, LinkError, TimedOut, connect
 
@@ -55,6 +60,15 @@ class LinkState(Enum):
     HANDSHAKE = "handshake"
     SYNC = "sync"
     CONNECTED = "connected"
+
+
+class Handover(Protocol):
+    """A fail-over that may be on: who is asked to be our primary is to become one."""
+
+    @property
+    def asks(self) -> bool: ...
+    def accepted(self) -> None: ...
+    def refused(self) -> None: ...
 
 
 class Follower:
@@ -79,7 +93,9 @@ class Follower:
         dispatch: Callable[[], Dispatch],
         flush: Callable[[], None],
         settle: Callable[[], None],
+        loading: Loading,
     ) -> None:
+        self._loading = loading
         self._config = config
         self._log = log
         self._clock = clock
@@ -99,8 +115,11 @@ class Follower:
         self._ordered = trio.Event()
         self._hurry = trio.Event()
         self._ack_now = trio.Event()
-        self._db_index = 0  # selected by the stream
+        self._db_index = 0  # selected by the stream, when no link is there
+        self._first_db_index = 0  # by that of the next primary
+        self._session: Session | None = None  # that stands for the primary
         self._synced = False  # the data are this primary's
+        self._data_of: tuple[str, int] | None = None  # whom the present order has got data from
         self._connected_at_s: float | None = None
         self.primary: tuple[str, int] | None = None
         self.state = LinkState.NONE
@@ -109,8 +128,17 @@ class Follower:
         self.last_io_ms: int | None = None
         self.down_since_ms: int | None = None
         self.on_link: Callable[[], None] = lambda: None
+        self.prepare: Prepare = prepare_nothing
         self.on_replaced: Callable[[], None] = lambda: None
         self.on_new_history: Callable[[], None] = lambda: None
+        self.on_empty_primary: Callable[[], None] = lambda: None
+        self.take_functions: Callable[[list[bytes]], None] = lambda _sources: None
+        self.failover: Handover | None = None
+        self.may_reach: Callable[[str, int], bool] = lambda _host, _port: True
+        self.note_use: NoteUse | None = None
+        self.synced_offset: Callable[[], int | None] = lambda: None
+        self.hurry_sync: Callable[[], None] = lambda: None
+        self._asked = False  # the primary waits for what we have on disk
         config.on_change_of((directives.MASTERAUTH, directives.MASTERUSER), self._hurry_up)
 
     # Orders
@@ -125,12 +153,26 @@ class Follower:
             self.applier.ended = True
         self.primary = primary
         self._synced = False
-        self._db_index = 0
+        self._data_of = None
+        self._db_index, self._first_db_index = self._first_db_index, 0
         self.down_since_ms = None
         self._set_state(LinkState.NONE if primary is None else LinkState.CONNECT)
         self._ordered.set()
         if self._scope is not None:
             self._scope.cancel()
+
+    @property
+    def selected_db(self) -> int:
+        """The database that the stream has selected, at the offset that is applied."""
+        session = self._session
+        return self._db_index if session is None else session.call.db.index
+
+    def begin_in(self, db_index: int) -> None:
+        """The data are those of a snapshot, behind which the primary's stream begins in that database.
+
+        It holds for the primary that is followed next.
+        """
+        self._first_db_index = db_index
 
     def data_age_ms(self, now_ms: int) -> int | None:
         """How long ago the primary was last heard of; None while its data never were here."""
@@ -138,9 +180,19 @@ class Follower:
             return None
         return max(0, now_ms - self.last_io_ms)
 
-    def acknowledge(self) -> None:
-        """Tells the primary our offset without waiting for the second to be over."""
+    def acknowledge(self, *, synced: bool = False) -> None:
+        """Tells the primary our offset without waiting for the second to be over; with `synced` syncs the
+        append-only file at once, and tells it again when that is done.
+        """
+        self._asked = True
+        if synced:
+            self.hurry_sync()
         self._ack_now.set()
+
+    def more_is_synced(self) -> None:
+        """More of our append-only file is on disk: tells a primary that has asked."""
+        if self._asked:
+            self._ack_now.set()
 
     def _hurry_up(self) -> None:
         self._hurry.set()
@@ -185,6 +237,9 @@ class Follower:
             except Refused as refused:
                 longest_s = BACKOFF_UNREACHABLE_S if refused.soon else BACKOFF_REFUSED_S
                 self._log.warning(str(refused))
+            except EmptyPrimary as empty:
+                self._log.warning(f"MASTER {host}:{port} {empty}")
+                self.on_empty_primary()
             except RdbError as bad:
                 self._log.warning(f"Failed trying to load the MASTER synchronization DB from socket: {bad}")
             except StreamError as bad:
@@ -210,6 +265,8 @@ class Follower:
         log.notice(f"Connecting to MASTER {host}:{port}")
         self._set_state(LinkState.CONNECTING)
         log.notice("MASTER <-> REPLICA sync started")
+        if not self.may_reach(host, port):
+            raise ConnectError(f"{host}:{port}", "cut off by DEBUG FAULT")
         connection = await connect(
             host,
             port,
@@ -221,7 +278,7 @@ class Follower:
             log.notice("Non blocking connect for SYNC fired the event.")
             await greet(connection, self._introduction(), log, timeout_s)
             history = self._stream if self._stream.backlog is not None else None
-            answer = await ask(connection, history, log, timeout_s)
+            answer = await self._ask(connection, history, timeout_s)
             rest = b""
             if isinstance(answer, FullResync):
                 rest = await self._load(connection, answer)
@@ -230,6 +287,21 @@ class Follower:
             await self._follow_stream(connection, rest)
         finally:
             await connection.aclose()
+
+    async def _ask(
+        self, connection: BufferedStream, history: Stream | None, timeout_s: float
+    ) -> Continue | FullResync:
+        failover = self.failover
+        if failover is None or not failover.asks:
+            return await ask(connection, history, self._log, timeout_s)
+        try:
+            answer = await ask(connection, history, self._log, timeout_s, failover=True)
+        except (Refused, LinkError) as no:
+            self._log.warning(str(no))
+            failover.refused()
+            raise
+        failover.accepted()
+        return answer
 
     def _introduction(self) -> Introduction:
         config = self._config
@@ -245,25 +317,58 @@ class Follower:
     async def _load(self, connection: BufferedStream, answer: FullResync) -> bytes:
         """A full synchronisation. Returns what was received behind it."""
         self._set_state(LinkState.SYNC)
-        loader = SnapshotLoader(self._databases, self._changes, self._policy)
-        self.receiver = Receiver(lambda: self._read(connection), connection, loader, self._log)
+        loader = SnapshotLoader(self._databases, self._changes, self._policy, self.note_use)
+        sync = FullSync(
+            self._config, self._log, self._loading, loader, connection,
+            lambda: self._read(connection),
+            lambda: self._give_up_data(loader),
+            way_of(self._config, self._held_keys(), careful=self._may_be_void(answer)),
+        )  # fmt: skip
+        self.receiver = sync.receiver
         try:
-            rest = await self.receiver.run(float(self._config[directives.REPL_TIMEOUT]))
+            rest = await sync.run(float(self._config[directives.REPL_TIMEOUT]))
         finally:
             self.receiver = None
-        if loader.functions:
-            self._log.warning(f"{len(loader.functions)} libraries of functions are not loaded")
+        self._refuse_void(loader.keys_loaded, answer)
         self._log.notice("MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
         self._flush()
         self.on_new_history()
         old = loader.swap_in()
         self._stream.adopt(answer.replid, answer.offset, self._config[directives.REPL_BACKLOG_SIZE])
         self._db_index = loader.stream_db
+        self.take_functions(loader.functions)
         self.on_replaced()
         self._log.notice(f"MASTER <-> REPLICA sync: Finished with success, {loader.keys_loaded} keys loaded")
         for database in old:
             self._disposal.take(database.slots)
         return rest
+
+    def _refuse_void(self, keys_loaded: int, answer: FullResync) -> None:
+        """Raises EmptyPrimary for a primary that has lost what we have from it (`node.replication.void`)."""
+        held = self._held_keys()
+        if self._may_be_void(answer) and is_void(keys_loaded, held):
+            raise EmptyPrimary(keys_loaded, held)
+
+    def _may_be_void(self, answer: FullResync) -> bool:
+        stream = self._stream
+        return (
+            self._data_of == self.primary
+            and answer.replid not in (stream.replid, stream.replid2)
+            and refuses_void(self._config)
+        )
+
+    def _held_keys(self) -> int:
+        return sum(database.count for database in self._databases)
+
+    def _give_up_data(self, loader: SnapshotLoader) -> None:
+        """What we had makes room for what the primary has: until that is here, we have no history."""
+        self._synced = False
+        self._flush()
+        self.on_new_history()
+        if self._stream.backlog is not None:
+            self._stream.close_backlog()
+        for database in loader.empty_out():
+            self._disposal.take(database.slots)
 
     def _continue(self, answer: Continue) -> None:
         if answer.replid and answer.replid != self._stream.replid:
@@ -278,10 +383,13 @@ class Follower:
     async def _follow_stream(self, connection: BufferedStream, rest: bytes) -> None:
         session = self._new_session(LinkTransport(self), connection.peer.encode())
         session.call.db = session.call.databases[min(self._db_index, len(session.call.databases) - 1)]
+        self._session = session
         applier = self.applier = Applier(
-            session, self._stream, self._clock, self._policy, self._log, self._dispatch(), self._settle
-        )
+            session, self._stream, self._clock, self._policy, self._log, self._dispatch(), self._settle,
+            self.prepare,
+        )  # fmt: skip
         self._synced = True
+        self._data_of = self.primary
         self._connected_at_s = trio.current_time()
         self._set_state(LinkState.CONNECTED)
         ended: list[LinkError | StreamError] = []
@@ -299,6 +407,7 @@ class Follower:
             applier.ended = True
             self.applier = None
             self._db_index = session.call.db.index
+            self._session = None
             self._end_session(session)
         raise ended[0]
 
@@ -308,7 +417,12 @@ class Follower:
         try:
             while True:
                 self._ack_now = trio.Event()
-                await connection.send(command([b"REPLCONF", b"ACK", b"%d" % self._stream.offset]))
+                words = [b"REPLCONF", b"ACK", b"%d" % self._stream.offset]
+                synced_offset = self.synced_offset()
+                if synced_offset is not None:
+                    words += [b"FACK", b"%d" % synced_offset]
+                    self._asked = self._asked and synced_offset < self._stream.offset
+                await connection.send(command(words))
                 with trio.move_on_after(ACK_PERIOD_S):
                     await self._ack_now.wait()
         except LinkError as lost:
@@ -339,6 +453,9 @@ class LinkTransport:
 
     def send(self, data: bytes) -> None:
         """Primaries expect no replies."""
+
+    def push(self, data: bytes) -> None:
+        """Nor messages."""
 
     def close(self, after_output: bool) -> None:  # noqa: ARG002  nothing is ever queued
         self._follower.drop()

@@ -3,7 +3,7 @@
     PING → +PONG (or an error that asks for a password)
     AUTH [user] password → +OK
     REPLCONF listening-port n, ip-address a, capa eof capa psync2 → +OK each; errors there are not fatal
-    PSYNC id offset → +FULLRESYNC id offset | +CONTINUE [id] | an error
+    PSYNC id offset [FAILOVER] → +FULLRESYNC id offset | +CONTINUE [id] | an error
 
 Source: Redis's replication protocol (https://redis.io/docs/management/replication/, PSYNC's and REPLCONF's
 pages).
@@ -84,16 +84,19 @@ async def greet(stream: BufferedStream, introduction: Introduction, log: Log, ti
 
 
 async def ask(
-    stream: BufferedStream, history: Stream | None, log: Log, timeout_s: float
+    stream: BufferedStream, history: Stream | None, log: Log, timeout_s: float, *, failover: bool = False
 ) -> Continue | FullResync:
-    """PSYNC; `history` is what we have, None when that is nothing. Raises Refused, LinkError."""
+    """PSYNC; `history` is what we have, None when that is nothing. With `failover` the other side is to
+    become a primary. Raises Refused, LinkError.
+    """
     if history is None:
         log.notice("Partial resynchronization not possible (no cached master)")
         await stream.send(command([b"PSYNC", b"?", b"-1"]))
     else:
         replid, offset = history.replid, b"%d" % (history.offset + 1)
         log.notice(f"Trying a partial resynchronization (request {replid.decode()}:{offset.decode()}).")
-        await stream.send(command([b"PSYNC", replid, offset]))
+        request = [b"PSYNC", replid, offset]
+        await stream.send(command([*request, b"FAILOVER"] if failover else request))
     reply = b""
     while not reply:  # empty lines keep the connection alive while the primary is busy
         reply = await reply_line(stream, timeout_s)

@@ -23,7 +23,7 @@ def info_lines(replication: Replication, config: Config, now_ms: int) -> Iterato
     yield from _of_replicas(replication, config, now_ms)
     stream = replication.stream
     backlog = stream.backlog
-    yield "master_failover_state", "no-failover"
+    yield "master_failover_state", replication.failover.state.value
     yield "master_replid", stream.replid.decode()
     yield "master_replid2", stream.replid2.decode()
     yield "master_repl_offset", stream.offset

@@ -19,6 +19,7 @@ from node.clock import Clock
 from node.command.session import Session
 from node.config import table as directives
 from node.config.config import Config
+from node.config.limits import replica_output_limit
 from node.guards import Guard, Guards
 from node.log import Log
 from node.observe.stats import Stats
@@ -30,6 +31,8 @@ from node.replication.transfer import Transfer
 
 _PING = [b"PING"]
 _GETACK = [b"REPLCONF", b"GETACK", b"*"]
+_GETACK_SYNCED = [b"REPLCONF", b"GETACK", b"AOF"]
+"""Sync first, if you can: redis-server does not look at the last word, and takes it for the other."""
 
 Spawn = Callable[[Callable[[], Awaitable[None]]], bool]
 """Starts a task; False while none can be started (the node does not run yet)."""
@@ -72,7 +75,9 @@ class Primary:
         self.replicas = Replicas()
         self.acks = Acks(self.replicas)
         self.offset_held_until_ms = 0  # a fail-over compares offsets: nothing of our own may move ours
+        self.selected_db: Callable[[], int] = lambda: 0  # of the stream passed on; our own says SELECT
         self.on_backlog: Callable[[], None] = lambda: None  # the backlog came or went
+        self.may_cut: Callable[[], bool] = lambda: True  # whether a snapshot holds all that the stream made
         guard_inputs = (directives.MIN_REPLICAS_TO_WRITE, directives.MIN_REPLICAS_MAX_LAG)
         config.on_change_of(guard_inputs, self.update_guard)
         config.on_change(directives.REPL_BACKLOG_SIZE, self._resize_backlog)
@@ -85,14 +90,15 @@ class Primary:
 
     def flush(self) -> None:
         """Hands what was fed to the replicas; called at the end of every turn."""
-        if self.acks.wanted and not self.offset_held:
-            self.acks.wanted = False
+        acks = self.acks
+        if (acks.wanted or acks.wanted_synced) and not self.offset_held:
             if self._makes_stream() and self._stream.backlog is not None:
-                self._stream.feed_bare(_GETACK)
+                self._stream.feed_bare(_GETACK_SYNCED if acks.wanted_synced else _GETACK)
+            acks.wanted = acks.wanted_synced = False
         data = self._stream.take()
         if not data:
             return
-        limit = self._config[directives.CLIENT_OUTPUT_BUFFER_LIMIT].replica
+        limit = replica_output_limit(self._config)
         for replica in self.replicas:
             replica.feed(data)
             if replica.exceeds(limit, self._clock.now_ms):
@@ -189,23 +195,29 @@ class Primary:
     def start_waiting(self) -> None:
         """Serves the replicas that wait for a snapshot, if it is time."""
         waiting = self.replicas.waiting()
-        if not waiting or self._transfer is not None:
+        if not waiting or self._transfer is not None or not self.may_cut():
             return
         self.flush()  # what was fed before the cut is in the snapshot, and must not be sent after it
         whole = self._snapshots.in_line(self._position())
-        if whole is not None:
+        if whole is not None and self._fits_output(len(whole)):
             for replica in waiting:
                 self.begin(replica)
                 replica.session.transport.send(b"$%d\r\n" % len(whole))
                 replica.session.transport.send(whole)
                 self.finish(replica, starts_on_ack=False)
-        elif self._is_time(waiting):
+        elif self._snapshots.may_fork and self._is_time(waiting):
             disk_less = self._config[directives.REPL_DISKLESS_SYNC] and all(
                 r.understands_eof for r in waiting
             )
-            transfer = Transfer(self, self._snapshots, self._log, self._settle, waiting, disk_less)
+            directory = None if disk_less else self._config[directives.DIR]
+            transfer = Transfer(self, self._snapshots, self._log, self._settle, waiting, directory)
             if self._spawn(transfer.run):
                 self._transfer = transfer
+
+    def _fits_output(self, size: int) -> bool:
+        """What is queued at once counts against the limit of a replica's output; a transfer waits for it."""
+        hard_bytes = replica_output_limit(self._config).hard_bytes
+        return not hard_bytes or size < hard_bytes
 
     def _is_time(self, waiting: list[Replica]) -> bool:
         """Whether to fork now, or to let more replicas arrive that one snapshot can serve."""
@@ -220,7 +232,7 @@ class Primary:
         return waited_ms >= config[directives.REPL_DISKLESS_SYNC_DELAY] * 1000
 
     def _position(self) -> StreamPosition:
-        return StreamPosition(0, self._stream.replid, self._stream.offset)
+        return StreamPosition(self.selected_db(), self._stream.replid, self._stream.offset)
 
     def cut(self, replicas: list[Replica]) -> StreamPosition:
         """The snapshot shows the data as of now: what follows is held back for these."""
@@ -262,13 +274,15 @@ class Primary:
 
     # What replicas say
 
-    def acknowledged(self, session: Session, offset: int) -> None:
-        """REPLCONF ACK."""
+    def acknowledged(self, session: Session, offset: int, synced_offset: int | None = None) -> None:
+        """REPLCONF ACK; `synced_offset` is its FACK, what the replica has on disk."""
         replica = self.replicas.find(session)
         if replica is None or replica.state is State.GREETING:
             return
         replica.ack_offset = max(replica.ack_offset, offset)
         replica.ack_ms = self._clock.now_ms
+        if synced_offset is not None:
+            replica.synced_offset = max(replica.synced_offset, synced_offset)
         if replica.starts_on_ack and replica.state is State.ONLINE:
             replica.release()
         self.acks.arrived()
@@ -318,7 +332,8 @@ class Primary:
     def _drop_silent(self, now_ms: int) -> None:
         limit_ms = self._config[directives.REPL_TIMEOUT] * 1000
         for replica in self.replicas.online():
-            if replica.acknowledges and now_ms - replica.ack_ms > limit_ms:
+            heard_ms = max(replica.ack_ms, replica.session.last_seen_ms)  # empty lines count: it loads
+            if replica.acknowledges and now_ms - heard_ms > limit_ms:
                 self._log.warning(f"Disconnecting timedout replica (streaming sync): {replica.name}")
                 replica.session.transport.close(after_output=False)
 

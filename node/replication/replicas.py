@@ -30,7 +30,9 @@ class State(Enum):
 
 
 class Replica:
-    """`ack_offset` is the last offset acknowledged, `ack_ms` when (Unix time)."""
+    """`ack_offset` is the last offset acknowledged, `ack_ms` when (Unix time); `synced_offset` is what it has
+    on disk, -1 while it keeps no append-only file.
+    """
 
     __slots__ = (
         "_held",
@@ -48,6 +50,7 @@ class Replica:
         "snapshot_only",
         "starts_on_ack",
         "state",
+        "synced_offset",
         "understands_eof",
         "understands_psync2",
     )
@@ -62,6 +65,7 @@ class Replica:
         self.snapshot_only = False
         self.acknowledges = True  # False after SYNC, which is older than acknowledgements
         self.ack_offset = 0
+        self.synced_offset = -1
         self.ack_ms = 0
         self.asked_ms = 0
         self.starts_on_ack = False

@@ -28,8 +28,10 @@ from node.keyspace.database import Database, Policy
 from node.keyspace.disposal import Disposal
 from node.log import Log
 from node.observe.stats import Stats
-from node.persistence.snapshot import Snapshots
+from node.persistence.loading import Loading
+from node.persistence.snapshot import Snapshots, StreamPosition
 from node.replication.apply import Dispatch
+from node.replication.failover import Failover
 from node.replication.follower import Follower
 from node.replication.primary import Primary
 from node.replication.replicas import Replica
@@ -49,7 +51,8 @@ class Replication:
     """One per node. `tellers` are those of `node.server.after`; the application sets `dispatcher`, and may
     set `expected_replicas`, which tells how many replicas are known to this node.
 
-    Services hang themselves into `on_role_change`, `on_link_change` (the link to the primary went up or down)
+    Services hang themselves into `on_role_change`, `on_link_change` (the link to the primary went up or
+    down), `on_link_session` (a new session stands for the primary)
     and `on_data_replaced` (another data set took the place of ours: every key may have changed).
     """
 
@@ -70,6 +73,7 @@ class Replication:
         snapshots: Snapshots,
         new_call: Callable[[], Call],
         settle: Callable[[], None],
+        loading: Loading,
     ) -> None:
         self._config = config
         self._log = log
@@ -86,6 +90,7 @@ class Replication:
         self.on_role_change: list[Callable[[], None]] = []
         self.on_link_change: list[Callable[[], None]] = []
         self.on_data_replaced: list[Callable[[], None]] = []
+        self.on_link_session: list[Callable[[Session], None]] = []
         self.stream = Stream()
         self.primary = Primary(
             config, log, clock, stats, guards, self.stream, snapshots, settle, self._spawn,
@@ -95,9 +100,12 @@ class Replication:
             config, log, clock, stats, self.stream, databases, changes, policy, disposal,
             self._new_link_session,
             clients.remove, self._dispatch, self.primary.flush,
-            settle,
+            settle, loading,
         )  # fmt: skip
+        self.failover = Failover(config, log, clock, clients, timers, self.stream, self.primary, self)
+        self.follower.failover = self.failover
         self.primary.on_backlog = self._choose_teller
+        self.primary.selected_db = lambda: 0 if self.is_primary else self.follower.selected_db
         self.follower.on_link = self._link_changed
         self.follower.on_replaced = self._data_replaced
         self.follower.on_new_history = self.primary.drop_replicas
@@ -130,6 +138,14 @@ class Replication:
     def offset(self) -> int:
         """How much of the stream is in our data: made (a primary) or applied (a replica)."""
         return self.stream.offset
+
+    def position(self) -> StreamPosition | None:
+        """Where the stream stands, for a snapshot of this moment; None when nobody could go on from there."""
+        stream = self.stream
+        if stream.backlog is None:
+            return None
+        db = stream.selected_db if self.is_primary else self.follower.selected_db
+        return StreamPosition(db, stream.replid, stream.offset)
 
     def data_age_ms(self, now_ms: int) -> int | None:
         """A replica's time since it heard of its primary; None while it never finished a synchronisation with
@@ -173,6 +189,25 @@ class Replication:
         self.primary.alone_from_now()
         self._role_changed()
 
+    def restart_from(
+        self, position: StreamPosition, is_replica: bool, expired: list[tuple[int, bytes]]
+    ) -> None:
+        """The data are those of a snapshot that was made there: a replica may go on, and may its own.
+
+        A primary begins a history of its own there, so replicas that were no further may follow it. `expired`
+        are keys of the snapshot (database, key) that are not in our data, and may be in theirs.
+        """
+        self.stream.adopt(position.replid, position.offset, self._config[directives.REPL_BACKLOG_SIZE])
+        if is_replica:
+            self.follower.begin_in(position.db)
+            return
+        self.stream.branch()
+        self.primary.alone_from_now()
+        self._choose_teller()
+        for db_index, key in expired:
+            self.stream.feed(db_index, [b"DEL", key])
+        self.primary.flush()
+
     def follow_for(self, host: str, port: int, client: str) -> bool:
         """REPLICAOF by `client`; False when that is whom we follow."""
         if self.follower.primary == (host, port):
@@ -196,9 +231,9 @@ class Replication:
         replica that is to take over compares it: no PING, no GETACK, no expired keys.
         """
         self.primary.offset_held_until_ms = until_ms
-        self._choose_expiry()
+        self.choose_expiry()
         if until_ms:
-            self._timers.at(until_ms, self._choose_expiry)
+            self._timers.at(until_ms, self.choose_expiry)
 
     def when_acknowledged(
         self, offset: int, count: int, callback: Callable[[int], None]
@@ -212,6 +247,18 @@ class Replication:
 
     # Requests
 
+    def give_way(self, session: Session, replid: bytes) -> None:
+        """PSYNC … FAILOVER: our primary wants to be our replica. Raises CommandError."""
+        self._log.notice(f"Failover request received for replid {replid.decode('ascii', 'replace')}.")
+        if self.is_primary:
+            raise CommandError(b"ERR PSYNC FAILOVER can't be sent to a master.")
+        if replid != self.stream.replid:
+            raise CommandError(b"ERR PSYNC FAILOVER replid must match my replid.")
+        self._config.store(directives.REPLICAOF, None)
+        self.promote()
+        client = f"id={session.id} addr={session.address.decode()}"
+        self._log.notice(f"MASTER MODE enabled (failover request from '{client}')")
+
     def serve(self, session: Session, replid: bytes | None, offset: int) -> None:
         """PSYNC (with a history's id, or `?`), or SYNC (None): makes a replica of a client.
 
@@ -219,6 +266,8 @@ class Replication:
         """
         if session.is_replica:
             return
+        if self.failover.active:
+            raise CommandError(b"NOMASTERLINK Can't SYNC while failing over")
         if not self.is_primary and not self.link_up:
             raise CommandError(b"NOMASTERLINK Can't SYNC while not connected with my master")
         name = self.primary.replicas.of(session).name
@@ -230,7 +279,7 @@ class Replication:
         """WAIT: for `count` acknowledgements of all that was written until now."""
         offset, acks = self.stream.data_offset, self.primary.acks
         have = acks.count(offset)
-        if have >= count:
+        if have >= count or session.deny_blocking:
             return integer(have)
         waiter = acks.wait(offset, count, lambda have: self._clients.unblock(session, integer(have)))
         return Block(b"wait", deadline_ms, lambda: integer(acks.count(offset)), waiter.cancel)
@@ -270,13 +319,14 @@ class Replication:
 
     def _role_changed(self) -> None:
         self.primary.offset_held_until_ms = 0
-        self._choose_expiry()
+        self.choose_expiry()
         self._choose_teller()
         self._update_guards()
         for callback in self.on_role_change:
             callback()
 
-    def _choose_expiry(self) -> None:
+    def choose_expiry(self) -> None:
+        """Whether keys expire here: not on a replica."""
         self._policy.expires = self.is_primary and not self.primary.offset_held
 
     def _choose_teller(self) -> None:
@@ -316,6 +366,8 @@ class Replication:
         session.from_primary = True
         session.update_guard()
         self._clients.add(session)
+        for callback in self.on_link_session:
+            callback(session)
         return session
 
     def _dispatch(self) -> Dispatch:

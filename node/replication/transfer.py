@@ -3,7 +3,7 @@
 To replicas that know the end mark (capability eof) it goes as it comes: `$EOF:` and 40 random bytes, the
 file, the same bytes again. All get it together, at the pace of the slowest; one that takes nothing for
 repl-timeout is dropped. Otherwise its length has to be told first (`$<length>`): the file is gathered in a
-temporary file.
+temporary one, which has no name.
 
 Source: Redis's replication protocol, "disk-less" and "disk-backed" synchronisation.
 """
@@ -41,15 +41,16 @@ class Transfer:
         log: Log,
         settle: Callable[[], None],
         replicas: list[Replica],
-        disk_less: bool,
+        directory: str | None,
     ) -> None:
+        """`directory` is where the file is gathered, None to send it as it comes."""
         self._side = side
         self._snapshots = snapshots
         self._log = log
         self._settle = settle
         self._replicas = replicas
-        self._disk_less = disk_less
-        self._gathering = not disk_less
+        self._directory = directory
+        self._gathering = directory is not None
 
     def spooling(self) -> list[Replica]:
         """Replicas that hear nothing while the file is gathered."""
@@ -74,16 +75,17 @@ class Transfer:
         self._replicas = self._left()
         if not self._replicas:
             return
-        target = "replicas sockets" if self._disk_less else "disk"
+        directory = self._directory
+        target = "replicas sockets" if directory is None else "disk"
         self._log.notice(f"Starting BGSAVE for SYNC with target: {target}")
         child = self._snapshots.fork(self._side.cut(self._replicas))
         self._log.notice(f"Background RDB transfer started by pid {child.pid}")
         ended = False
         try:
-            if self._disk_less:
+            if directory is None:
                 ended = await self._to_sockets(child)
             else:
-                with tempfile.TemporaryFile(prefix="shoal-sync-") as file:
+                with tempfile.TemporaryFile(prefix="shoal-sync-", dir=directory) as file:
                     ended = await self._to_file(child, file)
                     await self._from_file(file)
         finally:
@@ -110,7 +112,7 @@ class Transfer:
 
     async def _to_file(self, child: SnapshotChild, file: IO[bytes]) -> bool:
         while piece := await child.read():
-            file.write(piece)
+            await trio.to_thread.run_sync(file.write, piece)
             if not self._left():
                 return False
         await child.finish()

@@ -24,6 +24,17 @@ CRLF = b"\r\n"
 _SMALL = 1024
 _BULK_HEADS = [b"$%d\r\n" % n for n in range(_SMALL)]
 _INTEGERS = [b":%d\r\n" % n for n in range(_SMALL)]
+_MANY = 5
+
+
+class _InnerHeads(dict[int, bytes]):
+    """Heads of bulk strings behind others, which they end."""
+
+    def __missing__(self, size: int) -> bytes:
+        return b"\r\n$%d\r\n" % size
+
+
+_INNER_HEADS = _InnerHeads({n: b"\r\n$%d\r\n" % n for n in range(_SMALL)})
 
 
 def bulk(value: bytes) -> bytes:
@@ -54,13 +65,25 @@ def array(items: Sequence[bytes]) -> bytes:
 
 
 def bulks(values: Iterable[bytes]) -> bytes:
-    """An array of bulk strings; those of one length are written by one join, several times faster."""
+    """An array of bulk strings."""
     values = list(values)
-    sizes = set(map(len, values))
-    if len(values) > 4 and len(sizes) == 1:
-        head = b"\r\n$%d\r\n" % sizes.pop()
-        return b"*%d" % len(values) + head + head.join(values) + b"\r\n"
-    return array([bulk(value) for value in values])
+    return b"*%d\r\n%b" % (len(values), _strings(values))
+
+
+def _strings(values: list[bytes]) -> bytes:
+    """Bulk strings in a row; many are written by one join, which takes half the time or less."""
+    if len(values) < _MANY:
+        return b"".join([bulk(value) for value in values])
+    sizes = list(map(len, values))
+    if sizes.count(sizes[0]) == len(sizes):
+        head = _INNER_HEADS[sizes[0]]
+        return b"%b%b\r\n" % (head[2:], head.join(values))
+    parts = values * 2
+    parts[::2] = map(_INNER_HEADS.__getitem__, sizes)
+    parts[1::2] = values
+    parts[0] = parts[0][2:]
+    parts.append(CRLF)
+    return b"".join(parts)
 
 
 def command(args: Sequence[bytes]) -> bytes:
@@ -131,6 +154,14 @@ class Encoder:
     def set(self, items: Sequence[bytes]) -> bytes:
         return array(items)
 
+    def set_of_bulks(self, values: list[bytes]) -> bytes:
+        """A set of bulk strings."""
+        return bulks(values)
+
+    def map_of_bulks(self, values: list[bytes]) -> bytes:
+        """A map of bulk strings: key, value, key, value, …"""
+        return bulks(values)
+
     def push(self, items: Sequence[bytes]) -> bytes:
         return array(items)
 
@@ -160,6 +191,12 @@ class Encoder3(Encoder):
 
     def set(self, items: Sequence[bytes]) -> bytes:
         return b"~%d\r\n" % len(items) + b"".join(items)
+
+    def set_of_bulks(self, values: list[bytes]) -> bytes:
+        return b"~%d\r\n%b" % (len(values), _strings(values))
+
+    def map_of_bulks(self, values: list[bytes]) -> bytes:
+        return b"%%%d\r\n%b" % (len(values) // 2, _strings(values))
 
     def push(self, items: Sequence[bytes]) -> bytes:
         return b">%d\r\n" % len(items) + b"".join(items)

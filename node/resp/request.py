@@ -7,7 +7,8 @@ knows no inline commands, and takes integers, nulls, maps and nested arrays wher
 strings only. So it is given only chunks that begin with `*` at a request's boundary and announce nothing
 large, and its result is used only when it is lists of byte strings and the chunk ends where a request ends.
 Whatever is out of the ordinary goes, from the same boundary, to the *careful* reader, which knows Redis's
-limits and errors and can stop and continue at any byte. A sentinel fed behind the chunk tells whether hiredis
+limits and errors and can stop and continue at any byte. A large argument that comes in many chunks is kept as
+these and copied once, when it is whole. A sentinel fed behind the chunk tells whether hiredis
 is in the middle of something: it comes out as the last result exactly when it is not. It is an integer that
 nobody can guess, since one that a client could send as well would tell a cut request from a whole one no
 more.
@@ -35,6 +36,7 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_ARGUMENT_COUNT = 2**31 - 1
 MAX_UNAUTHENTICATED_ARGUMENTS = 10
 MAX_UNAUTHENTICATED_BULK_BYTES = 16384
+LARGE_BULK_BYTES = 256 * 1024
 
 Request = list[bytes]
 
@@ -42,6 +44,7 @@ _SENTINEL = secrets.randbelow(2**62) + 1
 _SENTINEL_BYTES = b":%d\r\n" % _SENTINEL
 _announces_much = re.compile(rb"\*\d{6}").search  # for arrays alone: hiredis reserves no room for strings
 _ONLY_BYTES = {bytes}
+_MAP = ord("%")  # `in` is quicker with an integer
 
 
 class RequestParser:
@@ -56,6 +59,8 @@ class RequestParser:
         "_args",
         "_args_left",
         "_bulk_bytes",
+        "_chunk_bytes",
+        "_chunks",
         "_needed_bytes",
         "_pending",
         "_reader",
@@ -74,6 +79,8 @@ class RequestParser:
         self._args: Request = []
         self._args_left = 0  # arguments the request in progress still lacks
         self._bulk_bytes = -1  # announced length of the argument in progress, -1 before its header
+        self._chunks: list[bytes] = []  # of that argument when it is large
+        self._chunk_bytes = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -82,11 +89,20 @@ class RequestParser:
 
     def pending_bytes(self) -> int:
         """How much of an unfinished request is held, in bytes."""
-        return len(self._pending) + sum(map(len, self._args))
+        return len(self._pending) + self._chunk_bytes + sum(map(len, self._args))
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that are complete with `data`, in order. May set `error`."""
         requests: list[Request] = []
+        if self._chunks:
+            self._chunks.append(data)
+            self._chunk_bytes += len(data)
+            if self._chunk_bytes < self._bulk_bytes + 2:
+                return requests
+            data = self._large_argument()
+            if not self._args_left:
+                requests.append(self._args)
+                self._args = []
         if self._pending or self._args_left:
             self._pending += data
             if len(self._pending) < self._needed_bytes:
@@ -112,7 +128,7 @@ class RequestParser:
                 found.pop()
                 words = found[0] if len(found) == 1 else chain.from_iterable(found)
                 strings = set(map(type, words)) == _ONLY_BYTES
-                if strings and all(found) and not (b"%" in data and dict in map(type, found)):
+                if strings and all(found) and not (_MAP in data and dict in map(type, found)):
                     requests += found
                     return b""
         except (hiredis.ProtocolError, TypeError):
@@ -183,12 +199,34 @@ class RequestParser:
                     return -1
             after = pos + self._bulk_bytes
             if after + 2 > end:
+                if self._bulk_bytes >= LARGE_BULK_BYTES:
+                    self._chunks = [data[pos:]]
+                    self._chunk_bytes = end - pos
+                    return -1
                 return self._wait(data, pos, self._bulk_bytes + 2)
             self._args.append(data[pos:after])
             self._bulk_bytes = -1
             self._args_left -= 1
             pos = after + 2
         return pos
+
+    def _large_argument(self) -> bytes:
+        """Takes the argument that has become whole from its chunks; returns what came behind it."""
+        chunks, self._chunks = self._chunks, []
+        surplus = self._chunk_bytes - self._bulk_bytes  # from two bytes, the line end, on
+        rest = b""
+        while surplus:
+            last = chunks.pop()
+            behind = min(surplus, len(last))
+            rest = last[len(last) - behind :] + rest
+            surplus -= behind
+            if behind < len(last):
+                chunks.append(last[:-behind])
+        self._args.append(b"".join(chunks))
+        self._args_left -= 1
+        self._bulk_bytes = -1
+        self._chunk_bytes = 0
+        return rest[2:]
 
     def _length(self, data: bytes, pos: int) -> int:
         """Reads `$<length>\\r\\n` at `pos`."""

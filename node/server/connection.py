@@ -42,6 +42,7 @@ class Host(Protocol):
 
     def interested(self, connection: Connection, mask: int) -> None: ...
     def has_output(self, connection: Connection) -> None: ...
+    def has_pushes(self, connection: Connection) -> None: ...
     def may_go_on(self, connection: Connection) -> None: ...
     def closed(self, connection: Connection, reason: str) -> None: ...
     def count_read(self, size: int) -> None: ...
@@ -115,6 +116,7 @@ class Connection:
             self._read_bytes = READ_BYTES
             self._serve(requests)
         else:
+            self.session.last_seen_ms = self._host.now_ms()  # a replica that loads sends empty lines
             self._read_bytes = READ_BIG_BYTES  # a long request; many short ones would take too long at once
         if parser.error is not None:
             self._protocol_error()
@@ -145,7 +147,9 @@ class Connection:
         self.fail("the client closed the connection")
 
     def writable(self) -> None:
-        self.flush()
+        """What gathered in this turn leaves at its end, when the AOF has been written, and not before."""
+        if not self._queued:
+            self.flush()
 
     def flush(self) -> None:
         """Sends what is there as far as the socket takes it."""
@@ -168,7 +172,7 @@ class Connection:
                 self._all_sent()
         elif sent >= 0:
             out.clear()
-            self._keep(data[sent:])
+            self._keep(data, sent)
             self._set_mask(self._mask | select.EPOLLOUT)
             self.check_output_limit()
 
@@ -184,16 +188,17 @@ class Connection:
         self._host.count_written(sent)
         return sent
 
-    def _keep(self, data: bytes) -> None:
-        """Queues what must wait for the socket, in pieces that are neither tiny nor huge: a client that reads
-        slowly must not cost a copy of all that waits each time it reads a little.
+    def _keep(self, data: bytes, start: int = 0) -> None:
+        """Queues what must wait for the socket, `data` from `start` on, in pieces that are neither tiny nor
+        huge: a client that reads slowly must not cost a copy of all that waits each time it reads a little.
         """
         unsent = self._unsent
-        self._unsent_bytes += len(data)
-        if unsent and len(unsent[-1]) + len(data) <= JOIN_BYTES:
-            unsent[-1] += data
+        size = len(data) - start
+        self._unsent_bytes += size
+        if unsent and len(unsent[-1]) + size <= JOIN_BYTES:
+            unsent[-1] += data[start:]
         else:
-            unsent.extend([data[at : at + SEND_BYTES] for at in range(0, len(data), SEND_BYTES)])
+            unsent.extend([data[at : at + SEND_BYTES] for at in range(start, len(data), SEND_BYTES)])
 
     def _send_unsent(self) -> None:
         unsent = self._unsent
@@ -273,6 +278,14 @@ class Connection:
         if not self._queued:
             self._queued = True
             self._host.has_output(self)
+
+    def push(self, data: bytes) -> None:
+        if self.fd < 0:
+            return
+        self._out.append(data)
+        if not self._queued:
+            self._queued = True
+            self._host.has_pushes(self)
 
     def close(self, after_output: bool) -> None:
         self.session.closing = True

@@ -45,6 +45,7 @@ class Cron:
         self._apply_expired = apply_expired
         self._settle = settle
         self.expire_slice_s = SLICE_S
+        self.on_expired: Callable[[float], None] = lambda _took_ms: None  # told how long each round took
         self.every_100ms: list[Callable[[], None]] = []
         self.every_second: list[Callable[[], None]] = []
 
@@ -57,7 +58,9 @@ class Cron:
         rounds = 0
         next_round_s = time.monotonic()
         while True:
+            start_s = time.monotonic()
             more = self.expire(self.expire_slice_s)
+            self.on_expired((time.monotonic() - start_s) * 1000)
             more |= self._disposal.work(SLICE_S)
             if time.monotonic() >= next_round_s:
                 next_round_s += ROUND_MS / 1000

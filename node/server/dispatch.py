@@ -12,28 +12,48 @@ Source: the Redis cluster specification, "MOVED redirection"; the texts of error
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter_ns
 
-from gossip.slots import key_slot
+from gossip.slots import TAG_START, key_slot
 from node.clock import Clock
-from node.command.registry import Command, Table
+from node.command.queue import AT_ONCE
+from node.command.registry import TIME_UNIT_BITS, Command, Table
 from node.command.session import Block, Session
+from node.command.spec import Flag
 from node.errors import CommandError
 from node.guards import Guards
 from node.keyspace.changes import Changes
+from node.observe.commandstats import Timing
 from node.observe.stats import Stats
-from node.resp.encode import error
+from node.pushes import Pushes
+from node.resp.encode import QUEUED, error
 from node.server.after import After
 
 _HTTP = frozenset((b"POST", b"HOST:"))
 """Words that a browser sends which was tricked into talking to a server that takes lines for commands."""
 
+_ABORTED = b"EXECABORT Transaction discarded because of: "
+_REDIRECTS = (b"-MOVED ", b"-ASK ", b"-TRYAGAIN ", b"-CROSSSLOT ", b"-CLUSTERDOWN ")
+
 Gate = Callable[[Session, Command, list[bytes]], bytes | Block | None]
 """None lets the request pass; bytes are its error reply; a Block makes it wait and run again."""
 
+Monitor = Callable[[Session, Command, list[bytes]], None]
+"""Told each command that ran."""
+
+Runner = Callable[[Session, Command, list[bytes]], bytes | None]
+"""Runs a command that has passed the gates; None when the reply does not come now."""
+
 
 class Dispatcher:
-    """Runs requests. `gates` are asked in order on the full path."""
+    """Runs requests. `gates` are asked in order on the full path.
+
+    The application sets `discard`, which ends a session's transaction, and `on_queue`, which looks at how
+    much a session has queued. `inner_gates` are asked before each command inside of a unit: what held when it
+    was queued may hold no longer.
+    """
 
     def __init__(
         self,
@@ -44,16 +64,25 @@ class Dispatcher:
         guards: Guards,
         stats: Stats,
         block: Callable[[Session, Block], None],
+        pushes: Pushes,
+        timing: Timing,
     ) -> None:
         self.table = table
         self._block = block
         self.gates: list[Gate] = []
+        self.inner_gates: list[Gate] = []
+        self.runner: Runner = self.run  # of the full path; something around it while more is to be known
+        self.discard: Callable[[Session], None] = _ignore
+        self.on_queue: Callable[[Session], None] = _ignore
         self.on_http: Callable[[Session], None] = lambda session: session.transport.close(after_output=False)
         self._clock = clock
         self._changes = changes
         self._after = after
         self._guards = guards
         self._stats = stats
+        self._pushes = pushes
+        self._timing = timing
+        self.monitor: Monitor | None = None  # while somebody monitors, and nothing goes fast then
         self._fast: dict[bytes, Command] = {}
         guards.on_change = self._choose_fast
         self._choose_fast()
@@ -77,20 +106,42 @@ class Dispatcher:
         served = call.served
         changes, after = self._changes, self._after
         log, tellers, watchers = changes.log, after.tellers, after.watchers
+        pushes = self._pushes
+        pushes.current, held = session, pushes.held
+        timing = self._timing
+        slow_ns, by_run = timing.slow_ns, timing.by_run
+        # Timed is one command, or a run of the same one from the `first` request (1 is the first of all) on:
+        # see node.observe.commandstats, whose `note` is written out here.
+        timed: Command | None = None
+        running: Command | None = None
+        first = since_ns = 0
         done = 0
         command: Command | None = None
         for done, argv in enumerate(requests, 1):
             command = fast.get(argv[0])
-            if command is not None and (len(argv) == command.arity or -len(argv) <= command.arity < 0):
+            words = len(argv)
+            if command is not None and (words == command.arity or -words <= command.arity < 0):
                 key = argv[1]
-                slot = crc_hqx(key, 0) & 16383 if b"{" not in key else key_slot(key)
+                slot = crc_hqx(key, 0) & 16383 if TAG_START not in key else key_slot(key)
                 if served[slot]:
+                    if command is not running or words > command.short_words:
+                        now_ns = perf_counter_ns()
+                        if timed is not None:
+                            elapsed_ns = now_ns - since_ns
+                            if done - first > 1:
+                                timed.times[elapsed_ns // (done - first) >> TIME_UNIT_BITS] += done - first
+                            else:
+                                timed.times[elapsed_ns >> TIME_UNIT_BITS] += 1
+                                if elapsed_ns >= slow_ns:
+                                    timing.tell(session, timed, requests[first - 1], elapsed_ns)
+                        timed, first, since_ns = command, done, now_ns
+                        running = command if words <= command.short_words and by_run else None
                     call.slot = slot
                     command.calls += 1
                     try:
                         reply = command.run(call, argv)
                     except CommandError as refused:
-                        reply = self._refused(refused)
+                        reply = self._refused(command, refused)
                     if log:
                         if tellers or watchers:
                             after.apply(session, command, argv)
@@ -98,9 +149,16 @@ class Dispatcher:
                             changes.clear()
                     out.append(reply)
                     continue
+            if timed is not None:
+                elapsed_ns = perf_counter_ns() - since_ns
+                timing.note(session, timed, requests[first - 1], elapsed_ns, done - first)
+                timed = running = None
             answer = self.execute(session, argv)
             if type(answer) is bytes:
                 out.append(answer)
+            if held:
+                out += held
+                held.clear()
             if session.blocked is not None:
                 done -= session.blocked.retry
                 break
@@ -109,6 +167,20 @@ class Dispatcher:
             command = None
             fast = {} if session.guarded else self._fast
             served = call.served
+            slow_ns, by_run = timing.slow_ns, timing.by_run
+        if timed is not None:
+            elapsed_ns = perf_counter_ns() - since_ns
+            if done == first:
+                timed.times[elapsed_ns >> TIME_UNIT_BITS] += 1
+                if elapsed_ns >= slow_ns:
+                    timing.tell(session, timed, requests[first - 1], elapsed_ns)
+            else:
+                count = done + 1 - first
+                timed.times[elapsed_ns // count >> TIME_UNIT_BITS] += count
+        if held:
+            out += held
+            held.clear()
+        pushes.current = None
         if command is not None:
             session.last_command = command
         self._stats.commands_processed += done
@@ -117,23 +189,50 @@ class Dispatcher:
 
     def execute(self, session: Session, argv: list[bytes]) -> bytes | None:
         """The full path. None when there is no reply: suppressed, or the session is blocked now."""
-        command, refusal = self.resolve(argv)
         session.call.now_ms = self._clock.now_ms
+        if session.taken is not None and session.taken(argv):
+            return None
+        command, refusal = self.resolve(argv)
         if command is None:
+            if session.asking and session.queue is None:
+                session.asking = False
+                session.update_guard()
             if argv[0].upper() in _HTTP:
                 self.on_http(session)
                 return None
-            return session.admitted(self._count(refusal))
+            return session.admitted(self._turned_away(session, argv, refusal))
         session.last_command = command
+        asking = session.asking
+        queue = session.queue
+        seen, words = (command, argv) if queue is None or command.name != b"EXEC" else queue.as_one(command)
         for gate in self.gates:
-            stop = gate(session, command, argv)
+            stop = gate(session, seen, words)
             if stop is None:
                 continue
             if isinstance(stop, Block):
                 self._block(session, stop)
+                _ask_again(session, asking)
                 return None
-            return session.admitted(self._count(stop))
-        return self.run(session, command, argv)
+            command.rejected_calls += 1
+            return session.admitted(self._turned_away(session, argv, stop))
+        if queue is None or command.name in AT_ONCE:
+            reply = self.runner(session, command, argv)
+            _ask_again(session, asking)
+            return reply
+        if not queue.broken and not (session.watch is not None and session.watch.touched):
+            queue.add(command, argv, session.call.slot)
+            self.on_queue(session)
+        return session.admitted(QUEUED)
+
+    def _turned_away(self, session: Session, argv: list[bytes], reply: bytes) -> bytes:
+        """The reply to a request that may not run: its transaction is broken, and EXEC's is over."""
+        if argv[0].upper() == b"EXEC":
+            self.discard(session)
+            if not reply.startswith(_REDIRECTS):
+                reply = error(_ABORTED + reply[1:-2].removeprefix(b"ERR "))
+        elif session.queue is not None:
+            session.queue.broken = True
+        return self._count(reply)
 
     def resolve(self, argv: list[bytes]) -> tuple[Command | None, bytes]:
         """The command (or subcommand) a request means, else None and the error reply."""
@@ -147,33 +246,95 @@ class Dispatcher:
                 return None, error(b"ERR unknown subcommand '%b'. Try %b HELP." % (argv[1][:128], name))
             command = subcommand
         if not command.arity_fits(len(argv)):
+            command.rejected_calls += 1
             return None, error(b"ERR wrong number of arguments for '%b' command" % command.title)
         return command, b""
 
     def run(self, session: Session, command: Command, argv: list[bytes]) -> bytes | None:
         """Runs a command that may run, and applies what it changed."""
-        command.calls += 1
-        try:
-            reply = command.run(session.call, argv)
-        except CommandError as refused:
-            reply = self._refused(refused)
+        reply = self._run_alone(session, command, argv)
         changes = self._changes
         if changes.log:
             self._after.apply(session, command, argv)
         elif changes.rewritten is not None:
             changes.rewritten = None
-        if type(reply) is Block:
+        if isinstance(reply, Block):
             self._block(session, reply)
             return None
         return session.admitted(reply)
 
-    def _refused(self, refused: CommandError) -> bytes:
+    # Several commands as one: node.command.queue.Units
+
+    @contextmanager
+    def unit(self, session: Session) -> Iterator[None]:
+        """What `session` runs inside is one unit."""
+        assert not self._changes.log, "what was before it is applied"
+        denied, session.deny_blocking = session.deny_blocking, True
+        self._after.begin_unit()
+        try:
+            yield
+        finally:
+            session.deny_blocking = denied
+            self._after.end_unit()
+
+    def run_within(self, session: Session, command: Command, argv: list[bytes], slot: int) -> bytes:
+        """Runs a command inside of a unit, and applies what it changed; its reply."""
+        call = session.call
+        call.slot = slot
+        for gate in self.inner_gates:
+            stop = gate(session, command, argv)
+            if stop is not None:
+                assert not isinstance(stop, Block), "nothing waits inside of a unit"
+                command.rejected_calls += 1
+                return self._count(stop)
+        reply = self._run_alone(session, command, argv)
+        changes = self._changes
+        if changes.log:
+            self._after.apply(session, command, argv)
+        elif changes.rewritten is not None:
+            changes.rewritten = None
+        assert type(reply) is bytes, "nothing waits inside of a unit"
+        return reply
+
+    def _run_alone(self, session: Session, command: Command, argv: list[bytes]) -> bytes | Block:
+        """Runs a command, times it, and tells whoever monitors: of a script before, of all else behind it."""
+        monitor = self.monitor
+        is_script = bool(command.flags & Flag.SKIP_MONITOR)
+        if monitor is not None and is_script:
+            monitor(session, command, argv)
+        command.calls += 1
+        start_ns = perf_counter_ns()
+        reply: bytes | Block
+        try:
+            reply = command.run(session.call, argv)
+            if type(reply) is bytes and reply[:1] == b"-":
+                command.failed_calls += 1
+        except CommandError as refused:
+            reply = self._refused(command, refused)
+        self._timing.note(session, command, argv, perf_counter_ns() - start_ns, 1)
+        if monitor is not None and not is_script:
+            monitor(session, command, argv)
+        return reply
+
+    def _refused(self, command: Command, refused: CommandError) -> bytes:
+        command.failed_calls += 1
         self._stats.count_error(refused.text)
         return error(refused.text)
 
     def _count(self, reply: bytes) -> bytes:
         self._stats.count_error(reply[1:-2])
         return reply
+
+
+def _ignore(_session: Session) -> None:
+    """Until the application sets something better."""
+
+
+def _ask_again(session: Session, asking: bool) -> None:
+    """ASKING holds for a command that will be run again, too."""
+    if asking and session.blocked is not None and session.blocked.retry:
+        session.asking = True
+        session.update_guard()
 
 
 def _unknown_command(argv: list[bytes]) -> bytes:

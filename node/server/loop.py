@@ -6,14 +6,20 @@ replies), and sends. Turns follow each other for at most `SLICE_S`; then trio's 
 timers) get their time, so a heartbeat never waits on data for longer. A turn that finds more sockets ready
 than fit leaves the rest to the next, which serves these before it polls: nobody is served twice before all
 are served once.
+
+Replies leave first. Messages that are no replies (`has_pushes`) are sent behind them, for at most
+`PUSHES_S` a turn, so that a message to ten thousand subscribers does not make everybody else wait for as many
+system calls. While some are left, an event of our own is set, and the next turn follows at once.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import select
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Protocol
 
@@ -23,6 +29,8 @@ from node.clock import Clock
 from node.server.connection import Connection
 
 SLICE_S = 0.002
+PUSHES_S = 0.001
+_PUSHES_BETWEEN_LOOKS = 16
 MAX_EVENTS = 1024
 _GONE = select.EPOLLHUP | select.EPOLLRDHUP | select.EPOLLERR
 
@@ -45,6 +53,10 @@ class Reactor:
         self._epoll = select.epoll()
         self._sources: dict[int, Source] = {}
         self._with_output: list[Connection] = []
+        self._pushed: deque[Connection] = deque()
+        self._alarm = -1
+        self._alarmed = False
+        self._in_turn = False
         self._resumed: list[Connection] = []
         self._late: list[tuple[int, Source | None, int]] = []  # events that a turn had no time for
         self.before_turn: list[Callable[[], None]] = []
@@ -64,6 +76,18 @@ class Reactor:
     def has_output(self, connection: Connection) -> None:
         self._with_output.append(connection)
 
+    def has_pushes(self, connection: Connection) -> None:
+        self._pushed.append(connection)
+        if not self._alarmed and not self._in_turn:
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        if self._alarm < 0:
+            self._alarm = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._epoll.register(self._alarm, select.EPOLLIN)
+        os.eventfd_write(self._alarm, 1)
+        self._alarmed = True
+
     def may_go_on(self, connection: Connection) -> None:
         self._resumed.append(connection)
 
@@ -78,12 +102,15 @@ class Reactor:
                     pass
         finally:
             self._epoll.close()
+            if self._alarm >= 0:
+                os.close(self._alarm)
 
     def turn(self, end_s: float = math.inf) -> bool:
         """One turn, which begins with no further socket after `end_s`; False when none was ready."""
         events = self._take_late() or self._epoll.poll(0, MAX_EVENTS)
         if not events:
             return False
+        self._in_turn = True
         self._clock.update()
         for wake in self.before_turn:
             wake()
@@ -103,7 +130,31 @@ class Reactor:
                 self._late = [(fd, sources.get(fd), mask) for fd, mask in islice(events, done, None)]
                 break
         self.settle()
+        self._in_turn = False
         return True
+
+    def pump(self, skip: int) -> None:
+        """Serves whoever is ready now, but nothing of the connection with descriptor `skip`, whose command is
+        running: it is neither read nor written.
+        """
+        self._clock.update()
+        sources = self._sources
+        for fd, mask in self._epoll.poll(0, MAX_EVENTS):
+            source = sources.get(fd)
+            if source is None or fd == skip:
+                continue
+            if mask & select.EPOLLIN:
+                source.readable()
+            elif mask & _GONE:
+                source.hung_up()
+            if mask & select.EPOLLOUT and fd in sources:
+                source.writable()
+        held, self._with_output = _apart(self._with_output, skip)
+        pushed, others = _apart(self._pushed, skip)
+        self._pushed = deque(others)
+        self.settle()
+        self._with_output += held
+        self._pushed += pushed
 
     def _take_late(self) -> list[tuple[int, int]]:
         late = self._late
@@ -128,9 +179,31 @@ class Reactor:
             ready, self._with_output = self._with_output, []
             for connection in ready:
                 connection.flush()
+        if self._pushed or self._alarmed:
+            self._flush_pushed()
+
+    def _flush_pushed(self) -> None:
+        pushed = self._pushed
+        end_s = time.monotonic() + PUSHES_S
+        while pushed:
+            for _ in range(min(len(pushed), _PUSHES_BETWEEN_LOOKS)):
+                pushed.popleft().flush()
+            if time.monotonic() > end_s:
+                break
+        if pushed and not self._alarmed:
+            self._set_alarm()
+        elif not pushed and self._alarmed:
+            os.eventfd_read(self._alarm)
+            self._alarmed = False
 
     def _go_on(self) -> None:
         while self._resumed:
             resumed, self._resumed = self._resumed, []
             for connection in resumed:
                 connection.go_on()
+
+
+def _apart(connections: Iterable[Connection], fd: int) -> tuple[list[Connection], list[Connection]]:
+    """Those with a descriptor, and the others."""
+    connections = list(connections)
+    return [c for c in connections if c.fd == fd], [c for c in connections if c.fd != fd]

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from node.acl.service import Acl
 from node.clients import Clients
 from node.clock import Clock
 from node.command.call import Call
@@ -20,8 +21,8 @@ from node.command.session import Session
 from node.config import table as directives
 from node.config.config import Config
 from node.config.directive import ConfigError
+from node.config.limits import replica_output_limit
 from node.config.special import BufferLimit
-from node.credentials import Credentials
 from node.log import Log
 from node.observe.stats import Stats
 from node.resp.request import RequestParser
@@ -54,7 +55,7 @@ class Server:
         clients: Clients,
         dispatcher: Dispatcher,
         new_call: Callable[[], Call],
-        credentials: Credentials,
+        acl: Acl,
     ) -> None:
         self._config = config
         self._log = log
@@ -63,7 +64,7 @@ class Server:
         self._reactor = reactor
         self._clients = clients
         self._new_call = new_call
-        self._credentials = credentials
+        self._acl = acl
         self._tcp: list[Listener] = []
         self._unix: list[Listener] = []
         self._unix_path = ""
@@ -71,6 +72,7 @@ class Server:
         self._http_logged_s = -math.inf
         self.serve: Serve = dispatcher.serve
         dispatcher.on_http = self._abort_http
+        dispatcher.on_queue = self._check_queue
         config.on_change_of((directives.BIND, directives.PORT), self._listen_again)
 
     # Listening
@@ -154,7 +156,7 @@ class Server:
         config = self._config
         if len(self._clients.sessions) >= config[directives.MAXCLIENTS]:
             return AT_MAX_CLIENTS
-        protected = config[directives.PROTECTED_MODE] and not self._credentials.required
+        protected = config[directives.PROTECTED_MODE] and not self._acl.required
         if protected and not is_local(address.encode()):
             return PROTECTED
         return None
@@ -172,7 +174,7 @@ class Server:
         )
         connection.session = session
         parser.authenticated = False
-        self._credentials.begin(session)
+        self._acl.begin(session)
         self._clients.add(session)
         self._reactor.add(client.fileno(), connection)
         return connection
@@ -184,6 +186,9 @@ class Server:
 
     def has_output(self, connection: Connection) -> None:
         self._reactor.has_output(connection)
+
+    def has_pushes(self, connection: Connection) -> None:
+        self._reactor.has_pushes(connection)
 
     def may_go_on(self, connection: Connection) -> None:
         self._reactor.may_go_on(connection)
@@ -215,6 +220,13 @@ class Server:
             f"Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
         )
 
+    def _check_queue(self, session: Session) -> None:
+        """What MULTI has queued counts as input that was not processed yet."""
+        queue = session.queue
+        if queue is not None and queue.size_bytes > self.query_buffer_limit_bytes():
+            self.query_limit_exceeded(session)
+            session.transport.close(after_output=False)
+
     def protocol_error(self, session: Session, text: str) -> None:
         if self._log.verboses:
             self._log.verbose(f"{text} from client: {self._line(session)}")
@@ -238,8 +250,10 @@ class Server:
         return self._config[directives.CLIENT_QUERY_BUFFER_LIMIT]
 
     def output_limit(self, session: Session) -> BufferLimit:
+        if session.is_replica:
+            return replica_output_limit(self._config)
         limits = self._config[directives.CLIENT_OUTPUT_BUFFER_LIMIT]
-        return limits.replica if session.is_replica else limits.normal
+        return limits.normal if session.subscriptions is None else limits.pubsub
 
     def now_ms(self) -> int:
         return self._clock.now_ms
@@ -257,7 +271,8 @@ class Server:
         if not timeout_ms:
             return
         for session in self._clients:
-            spared = session.is_replica or session.from_primary or session.blocked is not None
+            waits = session.blocked is not None or session.subscriptions is not None
+            spared = waits or session.is_replica or session.from_primary
             if not spared and self._clock.now_ms - session.last_seen_ms > timeout_ms:
                 self._log.verbose("Closing idle client")
                 session.transport.close(after_output=False)

@@ -179,11 +179,13 @@ class Hash:
             self._to_table(dict(self.pairs()))
         table = self._table
         assert table is not None
+        if isinstance(table, SplitDict):
+            return table.put(field, value)
         before = len(table)
         table[field] = value
         if len(table) == before:
             return False
-        if before == BUCKET_KEYS and isinstance(table, dict):
+        if before == BUCKET_KEYS:
             self._table = SplitDict(table)
         return True
 
@@ -307,6 +309,11 @@ class Hash:
         other._table = None if self._table is None else self._table.copy()
         other._deadlines = None if self._deadlines is None else self._deadlines.copy()
         return other
+
+    def dismantle(self) -> Iterator[None]:
+        """Frees the content in many steps; the value must not be used any more."""
+        if isinstance(self._table, SplitDict):
+            yield from self._table.dismantle()
 
     def memory_bytes(self, samples: int = 5) -> int:
         """An estimate of the memory it takes; the size of fields and values is that of `samples` (0: all)."""

@@ -89,7 +89,7 @@ class Set:
         if self._ints is not None:
             value = parse_integer(member)
             return value is not None and intset.contains(self._ints, value)
-        return b"\xff%b\xff" % (member if member.isascii() else escape(member)) in self._packed
+        return self._packed.find(b"\xff%b\xff" % (member if member.isascii() else escape(member))) >= 0
 
     def __iter__(self) -> Iterator[bytes]:
         """The members; the set must not change meanwhile."""
@@ -152,18 +152,20 @@ class Set:
         table = self._table
         if table is None:
             return self._add_packed(member, limits) if self._ints is None else self._add_int(member, limits)
+        if isinstance(table, SplitDict):
+            return table.put(member, True)
         before = len(table)
         table[member] = True
         if len(table) == before:
             return False
-        if before == BUCKET_KEYS and isinstance(table, dict):
+        if before == BUCKET_KEYS:
             self._table = SplitDict(table)
         return True
 
     def _add_packed(self, member: bytes, limits: Limits) -> bool:
         escaped = member if member.isascii() else escape(member)
         text = self._packed
-        if b"\xff%b\xff" % escaped in text:
+        if text.find(b"\xff%b\xff" % escaped) >= 0:
             return False
         if self._count < limits.set_max_listpack_entries and len(member) <= limits.set_max_listpack_value:
             self._packed = b"%b%b\xff" % (text, escaped)
@@ -216,9 +218,7 @@ class Set:
         if self._ints is not None:
             return b"%d" % self._ints.pop(int(rng.random() * len(self._ints)))
         if self._table is not None:
-            member = split_dict.random_key(self._table, rng)
-            self._table.pop(member, None)
-            return member
+            return split_dict.pop_random(self._table, rng)
         nth = int(rng.random() * self._count)
         before, after = self._packed.split(SEPARATOR, nth + 1), nth + 1
         member, _, rest = before[after].partition(SEPARATOR)
@@ -269,6 +269,11 @@ class Set:
         other._ints = None if self._ints is None else self._ints[:]
         other._table = None if self._table is None else self._table.copy()
         return other
+
+    def dismantle(self) -> Iterator[None]:
+        """Frees the content in many steps; the value must not be used any more."""
+        if isinstance(self._table, SplitDict):
+            yield from self._table.dismantle()
 
     def memory_bytes(self, samples: int = 5) -> int:
         """An estimate of the memory it takes; the size of members is that of `samples` of them (0: all)."""

@@ -84,14 +84,33 @@ class SplitDict(Generic[V]):
         return self._directory[hash(key) & self._mask][key]
 
     def __setitem__(self, key: bytes, value: V) -> None:
+        self.put(key, value)
+
+    def put(self, key: bytes, value: V) -> bool:
+        """Stores a value; True when the key is new."""
         index = hash(key) & self._mask
         bucket = self._directory[index]
         before = len(bucket)
         bucket[key] = value
-        if len(bucket) != before:
-            self._count += 1
-            if before >= self._bucket_keys:
-                self._split(index)
+        if len(bucket) == before:
+            return False
+        self._count += 1
+        if before >= self._bucket_keys:
+            self._split(index)
+        return True
+
+    def put_new(self, key: bytes, value: V) -> V | None:
+        """Puts in a key that is not there; returns the value it has when it is."""
+        index = hash(key) & self._mask
+        bucket = self._directory[index]
+        old = bucket.get(key)
+        if old is not None:
+            return old
+        bucket[key] = value
+        self._count += 1
+        if len(bucket) > self._bucket_keys:
+            self._split(index)
+        return None
 
     def pop(self, key: bytes, default: V | None = None) -> V | None:
         index = hash(key) & self._mask
@@ -131,17 +150,38 @@ class SplitDict(Generic[V]):
 
     def random_key(self, rng: Random) -> bytes:
         """A key, each with the same chance. There must be one."""
+        return self._random_place(rng)[1]
+
+    def pop_random(self, rng: Random) -> bytes:
+        """Removes such a key and returns it."""
+        index, key = self._random_place(rng)
+        bucket = self._directory[index]
+        del bucket[key]
+        self._count -= 1
+        if len(bucket) < self._join_below:
+            self._join(index)
+        return key
+
+    def _random_place(self, rng: Random) -> tuple[int, bytes]:
+        """An entry of the directory and a key of its dict."""
         directory, depths, size = self._directory, self._depths, self._mask + 1
         if size == 1:
-            return _random_key(directory[0], rng)
-        bits = size.bit_length() - 1
+            return 0, _random_key(directory[0], rng)
+        most = self._bucket_keys * size
         while True:
             place = rng.random() * size
             index = int(place)
             bucket = directory[index]
-            nth = int((place - index) * (self._bucket_keys << bits - depths[index]))
+            nth = int((place - index) * (most >> depths[index]))
             if nth < len(bucket):
-                return next(islice(bucket, nth, None))
+                return index, next(islice(bucket, nth, None))
+
+    def dismantle(self) -> Iterator[None]:
+        """Frees the keys dict by dict; the table must not be used any more."""
+        directory = self._directory
+        while directory:
+            directory.pop().clear()
+            yield
 
     def table_bytes(self) -> int:
         """Memory of the table, without keys and values."""
@@ -215,6 +255,15 @@ def _random_key(keys: dict[bytes, V], rng: Random) -> bytes:
 def random_key(table: Table[V], rng: Random) -> bytes:
     """A key of a table that is not empty, each with the same chance."""
     return _random_key(table, rng) if isinstance(table, dict) else table.random_key(rng)
+
+
+def pop_random(table: Table[V], rng: Random) -> bytes:
+    """Removes a key of a table that is not empty, each with the same chance, and returns it."""
+    if not isinstance(table, dict):
+        return table.pop_random(rng)
+    key = _random_key(table, rng)
+    del table[key]
+    return key
 
 
 def sample_keys(table: Table[V], rng: Random, count: int) -> list[bytes]:

@@ -3,7 +3,7 @@
 A sorted set of few short members is two parallel sequences in that order: the members in one packed `bytes`
 (`packed.py`) and the scores in an array. A member is found by one `bytes.find`, its rank is the number of
 separators before it, a score's place a binary search. Beyond the limits a table finds the score of a member
-and a `SortedList` of (score, member) everything that has to do with order, in O(log n). It never goes back.
+and a `Ranking` everything that has to do with order, in O(log n). It never goes back.
 
 Ranges are spans of ranks, `(start, stop)` with `stop` excluded: `rank_span`, `score_span` and `lex_span` find
 one, `narrow` applies LIMIT, `slice` and `remove_slice` take what is in it, and its width is what ZCOUNT asks
@@ -15,7 +15,6 @@ Source: the pages of the sorted set commands; t_zset.c of Redis 7.2 for when enc
 
 from __future__ import annotations
 
-import math
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
@@ -24,15 +23,11 @@ from itertools import islice
 from random import Random
 from typing import ClassVar, NamedTuple, TypeAlias
 
-from sortedcontainers import SortedList
-
 from node.values import packed, split_dict
 from node.values.limits import Limits
 from node.values.packed import SEPARATOR, escape
+from node.values.ranking import Entry, Ranking
 from node.values.split_dict import BUCKET_KEYS, SplitDict, Table
-
-Entry: TypeAlias = tuple[float, bytes]
-"""Score and member: as entries are ordered."""
 
 Span: TypeAlias = tuple[int, int]
 """Ranks from the first to before the second."""
@@ -42,7 +37,7 @@ ADDED = 1
 CHANGED = 2
 
 _OBJECT_BYTES = 64
-_ENTRY_BYTES = 24 + 56 + 8  # a float, a tuple of two, a place in a list
+_FLOAT_BYTES = 24
 
 
 class ScoreRange(NamedTuple):
@@ -93,7 +88,7 @@ class Zset:
         self._members = packed.EMPTY  # with `_scores` all, while the two others are None
         self._scores: array[float] = array("d")
         self._table: Table[float] | None = None
-        self._ranked: SortedList[Entry] | None = None
+        self._ranked: Ranking | None = None
 
     @classmethod
     def create(cls, size_hint: int, member_bytes: int, limits: Limits) -> Zset:
@@ -120,7 +115,7 @@ class Zset:
     # Reading
 
     def __len__(self) -> int:
-        return len(self._scores) if self._table is None else len(self._table)
+        return len(self._scores) if self._ranked is None else self._ranked.count
 
     def score(self, member: bytes) -> float | None:
         """The score of a member, None when there is none."""
@@ -138,10 +133,7 @@ class Zset:
             at = text.find(b"\xff%b\xff" % (member if member.isascii() else escape(member)))
             return None if at < 0 else text.count(SEPARATOR, 0, at)
         score = table.get(member)
-        if score is None:
-            return None
-        rank: int = ranked.index((score, member))
-        return rank
+        return None if score is None else ranked.rank(score, member)
 
     def entries(self) -> list[Entry]:
         """All, in order."""
@@ -155,9 +147,8 @@ class Zset:
         """The entries of a span of ranks; with `reverse`, the last one first."""
         if start >= stop:
             return []
-        found: list[Entry]
         if self._ranked is not None:
-            found = self._ranked[start:stop]
+            found = self._ranked.slice(start, stop)
         else:
             found = list(zip(self._scores[start:stop], self._packed_slice(start, stop), strict=True))
         if reverse:
@@ -187,13 +178,7 @@ class Zset:
         ranked = self._ranked
         if ranked is None:
             return bisect_right(self._scores, score) if above else bisect_left(self._scores, score)
-        if above:
-            if score == math.inf:
-                return len(ranked)
-            score = math.nextafter(score, math.inf)
-        # A tuple of the score alone comes before all entries with that score.
-        rank: int = ranked.bisect_left((score,))
-        return rank
+        return ranked.rank_of_score(score, above=above)
 
     def lex_span(self, members: LexRange) -> Span:
         """The span of a range of members; as in Redis, it makes sense where all scores are the same."""
@@ -207,11 +192,10 @@ class Zset:
         if ranked is None:
             names = packed.unpack(self._members)
             return bisect_right(names, member) if above else bisect_left(names, member)
-        if not ranked:
+        if not ranked.count:
             return 0
         # No member lies between one and the same with a zero byte behind it.
-        rank: int = ranked.bisect_left((ranked[0][0], member + b"\0" if above else member))
-        return rank
+        return ranked.rank(ranked.first_score(), member + b"\0" if above else member)
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[Entry]]:
         """Some entries, and the cursor to go on with, 0 at the end.
@@ -230,13 +214,15 @@ class Zset:
         rank = int(rng.random() * len(self))
         if self._ranked is None:
             return self._scores[rank], self._packed_slice(rank, rank + 1)[0]
-        entry: Entry = self._ranked[rank]
-        return entry
+        return self._ranked.entry(rank)
 
     def random_entries(self, rng: Random, count: int) -> list[Entry]:
         """`count` times an entry, the same more than once perhaps. The set must not be empty."""
-        entries = self.entries() if self._ranked is None else self._ranked
         size = len(self)
+        if self._ranked is not None:
+            entry = self._ranked.entry
+            return [entry(int(rng.random() * size)) for _ in range(count)]
+        entries = self.entries()
         return [entries[int(rng.random() * size)] for _ in range(count)]
 
     def sample(self, rng: Random, count: int) -> list[Entry]:
@@ -259,19 +245,23 @@ class Zset:
         table, ranked = self._table, self._ranked
         if table is None or ranked is None:
             return self._set_packed(member, score, limits)
-        old = table.get(member)
-        if old is not None:
-            if old == score:
-                return SAME
-            ranked.remove((old, member))
-            table[member] = score
-            ranked.add((score, member))
-            return CHANGED
+        if isinstance(table, SplitDict):
+            old = table.put_new(member, score)
+        else:
+            old = table.get(member)
+            if old is None:
+                table[member] = score
+                if len(table) > BUCKET_KEYS:
+                    self._table = SplitDict(table)
+        if old is None:
+            ranked.add(score, member)
+            return ADDED
+        if old == score:
+            return SAME
+        ranked.remove(old, member)
         table[member] = score
-        if len(table) > BUCKET_KEYS and isinstance(table, dict):
-            self._table = SplitDict(table)
-        ranked.add((score, member))
-        return ADDED
+        ranked.add(score, member)
+        return CHANGED
 
     def remove(self, member: bytes) -> bool:
         """False when it is not there."""
@@ -279,7 +269,7 @@ class Zset:
             score = self._table.pop(member, None)
             if score is None:
                 return False
-            self._ranked.remove((score, member))
+            self._ranked.remove(score, member)
             return True
         rank = self.rank(member)
         if rank is None:
@@ -292,7 +282,7 @@ class Zset:
         if self._table is None or self._ranked is None:
             rank = 0 if least else len(self._scores) - 1
             return self.remove_slice(rank, rank + 1)[0]
-        entry: Entry = self._ranked.pop(0 if least else -1)
+        entry = self._ranked.pop(least=least)
         self._table.pop(entry[1], None)
         return entry
 
@@ -304,10 +294,7 @@ class Zset:
         if self._table is None or self._ranked is None:
             self._remove_packed(start, stop)
             return removed
-        if len(removed) == 1:
-            self._ranked.pop(start)
-        else:
-            del self._ranked[start:stop]
+        self._ranked.delete(start, start + len(removed))
         for _, member in removed:
             self._table.pop(member, None)
         return removed
@@ -361,7 +348,7 @@ class Zset:
 
     def _to_table(self, scores: dict[bytes, float]) -> None:
         self._table = scores if len(scores) <= BUCKET_KEYS else SplitDict(scores)
-        self._ranked = SortedList((score, member) for member, score in scores.items())
+        self._ranked = Ranking(sorted([(score, member) for member, score in scores.items()]))
         self._members = packed.EMPTY
         self._scores = array("d")
 
@@ -380,13 +367,22 @@ class Zset:
         other._ranked = None if self._ranked is None else self._ranked.copy()
         return other
 
+    def dismantle(self) -> Iterator[None]:
+        """Frees the content in many steps; the value must not be used any more."""
+        if isinstance(self._table, SplitDict):
+            yield from self._table.dismantle()
+        if self._ranked is not None:
+            yield from self._ranked.dismantle()
+
     def memory_bytes(self, samples: int = 5) -> int:
         """An estimate of the memory it takes; the size of members is that of `samples` of them (0: all)."""
         table = self._table
         if table is None:
             return _OBJECT_BYTES + sys.getsizeof(self._members) + sys.getsizeof(self._scores)
         total = sys.getsizeof(table) if isinstance(table, dict) else table.table_bytes()
-        total += _ENTRY_BYTES * len(table)
+        total += _FLOAT_BYTES * len(table)
+        if self._ranked is not None:
+            total += self._ranked.memory_bytes()
         sizes = [sys.getsizeof(member) for member in islice(table, samples or None)]
         return _OBJECT_BYTES + total + (sum(sizes) * len(table) // len(sizes) if sizes else 0)
 
@@ -404,6 +400,7 @@ class Zset:
         assert self._members == packed.EMPTY
         assert not self._scores
         assert {member: score for score, member in entries} == dict(self._table.items())
+        self._ranked.check()
         if isinstance(self._table, SplitDict):
             self._table.check()
         else:

@@ -5,7 +5,7 @@ types in standalone mode (redis-benchmark's MSET names keys of many slots).
 and the memory a key takes. Server and client are pinned to a core each when there are two. The machine is
 shared and noisy, so the ratios of one run are what counts; CPU time a command is the steadier of the two.
 
-    python tests/bench/bench.py [--rounds 5] [--quick] [--json] [--only strings|types|memory]
+    python tests/bench/bench.py [--rounds 5] [--quick] [--json] [--only strings|types|memory] [--tests ZADD,]
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ TYPES: dict[str, list[str]] = {
     "LRANGE_100": ["-t", "lrange"],
     "MSET": ["-t", "mset"],
     "XADD": ["XADD", "stream:bench", "*", "field", "__rand_int__"],
+    "PUBLISH": ["PUBLISH", "channel:bench", "message"],
 }
-"""Name → what redis-benchmark is told; LRANGE_100 is the first of the four ranges its test measures."""
+"""Name → what redis-benchmark is told; LRANGE_100 is the first of the four ranges its test measures,
+PUBLISH has one subscriber.
+"""
 
 MEMORY_KEYS = 1_000_000
 CLIENTS = 50
@@ -118,19 +121,31 @@ def wait_for(condition, what: str, timeout_s: float = 20.0) -> None:
         time.sleep(0.05)
 
 
+@contextlib.contextmanager
+def subscriber(server: Server, pinned: list[str]) -> Iterator[None]:
+    """A client that is subscribed to what PUBLISH publishes to."""
+    channel = TYPES["PUBLISH"][1]
+    command = [*pinned, "redis-cli", "-p", str(server.port), "SUBSCRIBE", channel]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as listener:
+        wait_for(lambda: server.ask("PUBSUB", "NUMSUB", channel).endswith("1"), "somebody is subscribed")
+        yield
+        listener.kill()
+
+
 def measure(
     server: Server, what: list[str], depth: int, requests: int, cpu: str | None
 ) -> tuple[float, float]:
     """(requests a second, microseconds of server CPU a request) of one run of redis-benchmark."""
     pinned = ["taskset", "-c", cpu] if cpu is not None else []
     before_s = server.cpu_s()
-    done = subprocess.run(
-        [
-            *pinned, "redis-benchmark", "-p", str(server.port), "-P", str(depth), "-n", str(requests),
-            "-c", str(CLIENTS), "-d", str(VALUE_BYTES), "-r", "100000", "--csv", *what,
-        ],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    with subscriber(server, pinned) if what[0] == "PUBLISH" else contextlib.nullcontext():
+        done = subprocess.run(
+            [
+                *pinned, "redis-benchmark", "-p", str(server.port), "-P", str(depth), "-n", str(requests),
+                "-c", str(CLIENTS), "-d", str(VALUE_BYTES), "-r", "100000", "--csv", *what,
+            ],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
     used_s = server.cpu_s() - before_s
     rows = [row for row in csv.reader(io.StringIO(done.stdout)) if row and row[0] != "test"]
     ours = [row for row in rows if "needed to benchmark" not in row[0]]
@@ -209,6 +224,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests, no memory measure")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", choices=("strings", "types", "memory"))
+    parser.add_argument("--tests", help="names of commands, with commas between: no others are measured")
     options = parser.parse_args()
     for needed in ("redis-server", "redis-benchmark", "redis-cli"):
         if shutil.which(needed) is None:
@@ -223,7 +239,7 @@ def main() -> None:
         if options.only in (None, part):
             with servers(server_cpu, in_cluster) as pair:
                 run(pair, options, client_cpu, results)
-    if options.only in (None, "memory") and not options.quick:
+    if options.only in (None, "memory") and not options.quick and not options.tests:
         run_memory(server_cpu, results)
     show(results, options.json)
 
@@ -263,6 +279,8 @@ def run_rates(
     tests: dict[str, list[str]],
     depths: dict[int, int],
 ) -> None:
+    if options.tests:
+        tests = {name: what for name, what in tests.items() if name in options.tests.split(",")}
     for _ in range(options.rounds):
         for depth, requests in depths.items():
             count = requests // 10 if options.quick else requests

@@ -11,16 +11,21 @@ as '\\x00'. A mark before a request says how far the replies may differ:
     -       not compared: the reply is random, or differs by design (say why in a comment)
 
 `#` begins a comment. Every script starts with an empty keyspace, in the protocol version under test.
+
+What has been sent to both is counted by command; the run's last lines tell it, with `-v` for each command.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +39,56 @@ MARKS = "~*=-"
 
 Request = tuple[str, list[bytes]]
 """A mark ("" when there is none) and the words."""
+
+_REFERENCE = Path(__file__).parents[1] / "fixtures" / "reference" / "commands.json"
+
+
+class Counts:
+    """How often each command of the reference has been sent to both servers, by lower-case name; a
+    subcommand's is `container|subcommand`.
+    """
+
+    def __init__(self) -> None:
+        reference = json.loads(_REFERENCE.read_text())
+        self._containers = {command["name"] for command in reference if command.get("subcommands")}
+        self._names = {command["name"] for command in reference}
+        self._names |= {sub["name"] for command in reference for sub in command.get("subcommands", ())}
+        self.by_name: Counter[str] = Counter()
+
+    def add(self, words: list[bytes]) -> None:
+        name = words[0].decode("latin-1").lower()
+        if name in self._containers and len(words) > 1:
+            name += "|" + words[1].decode("latin-1").lower()
+        if name in self._names:
+            self.by_name[name] += 1
+
+
+_COUNTS = Counts()
+
+
+@pytest.fixture(scope="session")
+def counts() -> Counts:
+    """Those of this run so far."""
+    return _COUNTS
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks at the counts comes behind all that is counted."""
+    items.sort(key=lambda item: item.path == Path(__file__).with_name("test_coverage.py"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    by_name = _COUNTS.by_name
+    if not by_name:
+        return
+    write = terminalreporter.write_line
+    write(f"{by_name.total():,} commands of {len(by_name)} names compared with redis-server")
+    if terminalreporter.config.get_verbosity() >= 0:
+        cells = [f"{name} {count:,}" for name, count in sorted(by_name.items())]
+        width = max(map(len, cells)) + 2
+        columns = max(shutil.get_terminal_size().columns // width, 1)
+        for start in range(0, len(cells), columns):
+            write("".join(cell.ljust(width) for cell in cells[start : start + columns]).rstrip())
 
 
 def encode_request(words: Iterable[bytes]) -> bytes:
@@ -62,18 +117,23 @@ def reply_end(data: bytes, start: int) -> int | None:
 class Wire:
     """A client that keeps replies as they came."""
 
-    def __init__(self, port: int, log: Path) -> None:
+    def __init__(self, port: int, log: Path, counts: Counts | None) -> None:
         self._port = port
         self._log = log
+        self._counts = counts
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=REPLY_DEADLINE_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._data = b""
 
     def again(self) -> Wire:
         """Another client of the same server; the caller closes its socket."""
-        return Wire(self._port, self._log)
+        return Wire(self._port, self._log, self._counts)
 
     def send(self, requests: Iterable[list[bytes]]) -> None:
+        if self._counts is not None:
+            requests = list(requests)
+            for words in requests:
+                self._counts.add(words)
         self.socket.sendall(b"".join(map(encode_request, requests)))
 
     def receive(self) -> bytes:
@@ -249,8 +309,9 @@ def servers(
 
 @pytest.fixture
 def pair(servers: Servers) -> Iterator[Pair]:
-    """Connections to both."""
-    wires = [Wire(port, log) for port, log in zip(servers.ports, servers.logs, strict=True)]
+    """Connections to both; requests to ours are counted."""
+    counts = [_COUNTS, None]
+    wires = [Wire(*server) for server in zip(servers.ports, servers.logs, counts, strict=True)]
     yield Pair(*wires)
     for wire in wires:
         wire.socket.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ctl.cli import CLUSTER_VERBS, NODE_VERBS, cli
+from ctl.cli import CLUSTER_VERBS, DRILL_VERBS, NODE_VERBS, cli
 
 
 def ctl(*arguments: str) -> Result:
@@ -34,6 +34,15 @@ def test_the_summary_of_a_verb_is_the_first_line_of_its_help(verb: str) -> None:
     result = ctl("cluster", verb, "--help")
     assert result.exit_code == 0
     assert CLUSTER_VERBS[verb] in result.output
+    assert "Exit status:" in result.output
+    assert "--json" in result.output
+
+
+@pytest.mark.parametrize("verb", DRILL_VERBS)
+def test_the_summary_of_a_drill_is_the_first_line_of_its_help(verb: str) -> None:
+    result = ctl("drill", verb, "--help")
+    assert result.exit_code == 0
+    assert DRILL_VERBS[verb] in result.output
     assert "Exit status:" in result.output
     assert "--json" in result.output
 

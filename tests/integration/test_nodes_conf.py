@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import hiredis
 import pytest
 
 
@@ -85,3 +86,16 @@ def test_a_directory_in_the_place_of_the_file_is_refused(owner, start_node):
     _file(owner).unlink()
     _file(owner).mkdir()
     assert f"Can't open {_file(owner)}: Is a directory" in _refusal(start_node(*_same_directory(owner)))
+
+
+def test_a_pipeline_of_setslot_is_on_disk_when_its_replies_arrive(owner):
+    """The orders of one turn share a version of the file; what the last reply promised is in it."""
+    client = owner.connect()
+    my_id = client.call("CLUSTER", "MYID")
+    request = b"".join(
+        hiredis.pack_command(("CLUSTER", "SETSLOT", slot, "NODE", my_id)) for slot in range(5461, 5900)
+    )
+    client.send(request)
+    assert {client.reply() for _ in range(5461, 5900)} == {b"OK"}
+    _kill(owner)
+    assert " 0-5899 6000-16383" in _file(owner).read_text()

@@ -231,6 +231,56 @@ def test_replica_goes_on_after_a_cut_link(pair: Pair) -> None:
     assert stats["sync_partial_ok"] >= 1
 
 
+def test_transactions_are_whole_on_replicas(pair: Pair) -> None:
+    """Two counters that only move together are never seen apart, though the link is cut again and again."""
+    primary = pair[0]("--repl-diskless-sync-delay", "0", "--repl-backlog-size", "100mb")
+    replica = pair[1]()
+    replica.follow(primary)
+    wait_until(replica.is_linked, "the replica is connected")
+    ended = threading.Event()
+
+    def write() -> None:
+        with redis.Redis(port=primary.port, socket_timeout=10) as client:
+            while not ended.is_set():
+                several = client.pipeline(transaction=False)
+                for _ in range(20):
+                    several.execute_command("MULTI")
+                    several.incr("a").set("x" * 200, "v", px=1).get("x" * 200).incr("b")
+                    several.execute_command("EXEC")
+                several.execute()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(6):
+            for _ in range(30):
+                a, b = replica.client.mget("a", "b")
+                assert a == b
+            links = [client for client in primary.client.client_list() if client["flags"] == "S"]
+            for client in links:
+                primary.client.client_kill(client["addr"])
+            wait_until(replica.is_linked, "the replica is connected again")
+    finally:
+        ended.set()
+        thread.join()
+    wait_in_step(primary, replica)
+    assert replica.client.mget("a", "b") == primary.client.mget("a", "b")
+    assert primary.client.info("stats")["sync_full"] == 1
+
+
+def test_what_is_published_is_heard_at_replicas(pair: Pair) -> None:
+    primary, replica = pair[0]("--repl-diskless-sync-delay", "0"), pair[1]()
+    replica.follow(primary)
+    wait_until(replica.is_linked, "the replica is connected")
+    with replica.client.pubsub() as listener:
+        listener.psubscribe("new*")
+        assert listener.get_message(timeout=5)["type"] == "psubscribe"
+        assert primary.client.publish("news", "hello") == 0
+        message = listener.get_message(timeout=5)
+        assert (message["channel"], message["data"]) == (b"news", b"hello")
+    wait_in_step(primary, replica)
+
+
 def test_chain(start: Callable[..., Server], redis_server_path: str) -> None:
     """A replica passes its primary's stream on; all count one set of offsets, whoever made them."""
     first, middle, last = start("shoal"), start("shoal"), start("shoal")

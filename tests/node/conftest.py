@@ -11,6 +11,7 @@ import pytest
 from node.app import Node
 from node.command.session import Session
 from node.config.config import Config
+from node.config.table import SAVE
 
 
 class FakeTransport:
@@ -22,6 +23,9 @@ class FakeTransport:
         self.resumed = 0
 
     def send(self, data: bytes) -> None:
+        self.sent += data
+
+    def push(self, data: bytes) -> None:
         self.sent += data
 
     def close(self, after_output: bool) -> None:
@@ -87,7 +91,9 @@ class LocalClient:
 
 @pytest.fixture
 def node() -> Node:
-    node = Node(Config())
+    config = Config()
+    config.store(SAVE, ())  # no file in whatever directory the tests are run from
+    node = Node(config)
     node.clock.update = lambda: node.clock.now_ms  # type: ignore[method-assign]
     return node
 

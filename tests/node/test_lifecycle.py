@@ -7,13 +7,15 @@ import trio
 
 from node.app import Node
 from node.config.config import Config
-from node.config.table import SHUTDOWN_TIMEOUT
+from node.config.table import SAVE, SHUTDOWN_TIMEOUT
 from node.lifecycle import ShutdownError, ShutdownOptions
 
 
 @pytest.fixture
 def ending_node():
-    return Node(Config())
+    config = Config()
+    config.store(SAVE, ())
+    return Node(config)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from node.commands import load_all
 
 load_all()
 SERVED = [Command(spec, None) for spec in DECLARED if spec.handler is not None]
-UNDESCRIBED = {b"command", b"debug", b"quit", b"replconf"}
-"""Redis 7.2 does not describe theirs either."""
+UNDESCRIBED = {b"cluster|syncslots", b"command", b"debug", b"quit", b"replconf"}
+"""Redis 7.2 and Valkey do not describe theirs either."""
 OPEN_ENDED = {b"psync"}
 """More arguments than are described are allowed."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.config.table import CLUSTER_ENABLED, REQUIREPASS
+from node.config.table import CLUSTER_ENABLED
 
 _NOAUTH = "NOAUTH Authentication required."
 
@@ -12,9 +12,9 @@ _NOAUTH = "NOAUTH Authentication required."
 @pytest.fixture
 def locked(node, new_client):
     """A client that has not logged in, of a node with a password."""
-    node.config.store(REQUIREPASS, b"secret")
+    node.config.set_many([(b"requirepass", b"secret")])
     client = new_client()
-    node.credentials.begin(client.session)
+    node.acl.begin(client.session)
     return client
 
 
@@ -105,7 +105,7 @@ def test_a_wrong_login_keeps_the_one_before(locked):
 
 def test_clients_stay_logged_in_when_a_password_is_set_and_need_none_when_it_is_gone(node, client, locked):
     assert client.raw("PING") == b"+PONG\r\n"
-    node.config.store(REQUIREPASS, b"")
+    node.config.set_many([(b"requirepass", b"")])
     assert locked.raw("PING") == b"+PONG\r\n"
 
 

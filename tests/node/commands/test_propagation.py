@@ -349,7 +349,7 @@ class AofTail:
         reader.feed(self._file.read())
         found = []
         while (command := reader.gets()) is not False:
-            if command[0] not in (b"SELECT", b"MULTI", b"EXEC"):
+            if command[0] != b"SELECT":
                 found.append(command)
         return found
 

@@ -122,7 +122,6 @@ class TestDebug:
         assert node.databases[0].count == 0
 
     def test_what_is_not_there_says_so(self, debugged):
-        assert debugged.error("DEBUG", "RELOAD").startswith("ERR DEBUG RELOAD needs a snapshot on disk")
         assert (
             debugged.error("DEBUG", "NOSUCH")
             == "ERR unknown subcommand or wrong number of arguments for 'NOSUCH'. Try DEBUG HELP."

@@ -59,6 +59,7 @@ def test_what_spop_took_is_told(client, told):
     assert told == [[b"SREM", b"s", one]]
     told.clear()
     many = client.call("SPOP", "s", 2500)
+    assert (told.pop(0), told.pop()) == ([b"MULTI"], [b"EXEC"])
     assert [words[:2] for words in told] == [[b"SREM", b"s"]] * 3
     assert [member for words in told for member in words[2:]] == many
     told.clear()

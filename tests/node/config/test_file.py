@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.config.config import Config
-from node.config.file import Arguments, ConfigFileError, Startup, load, parse_arguments
+from node.config.file import Arguments, ConfigFileError, Line, Startup, load, parse_arguments
 from node.config.table import (
     BIND,
     CLUSTER_ENABLED,
@@ -183,7 +183,7 @@ def test_lines_of_other_services_are_handed_on() -> None:
     assert startup.others["loadmodule"][0].number == 2
 
 
-@pytest.mark.parametrize("text", [b"user alice on >x", b"loadmodule m.so", b"rename-command A B", b"m.x 1"])
+@pytest.mark.parametrize("text", [b"loadmodule m.so", b"m.x 1"])
 def test_lines_that_no_service_takes_are_refused(text: bytes) -> None:
     startup = started("-", stdin=b"port 1\n" + text + b"\n")
     with pytest.raises(ConfigFileError) as caught:
@@ -239,3 +239,11 @@ def test_reasons_are_those_of_redis_server(redis_server_path: str) -> None:
         ours = report("-", stdin=text).strip().splitlines()
         assert theirs[-2:] == ours[-2:]
         assert ours[1].startswith(theirs[1])
+
+
+@pytest.mark.parametrize("text", [b"requirepass two words", b"USER bob on >two (+get"])
+def test_a_report_shows_no_password(text: bytes) -> None:
+    line = Line("node.conf", 3, text)
+    report = ConfigFileError("wrong", line).report("1.0")
+    assert "at line 3 of node.conf" in report
+    assert "two" not in report

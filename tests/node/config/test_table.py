@@ -19,7 +19,7 @@ DATA = Path(__file__).parent / "data"
 PACKAGE = Path(table.__file__).parents[1]
 
 # What is told (INFO, a warning) of directives that change nothing yet, or never.
-TOLD_ONLY = {"HZ", "MAXMEMORY", "MAXMEMORY_POLICY"}
+TOLD_ONLY = {"HZ"}
 
 # Where the recorded servers were started with options, or Valkey 8.0 chose another default than Redis 7.2.
 STARTED_WITH = {"daemonize", "enable-debug-command", "save"}
@@ -107,9 +107,11 @@ def test_what_comes_later_is_told_to_whoever_asks_for_it() -> None:
     told: list[str] = []
     config.notice = told.append
     assert config.unserved() == []
-    config.set_many([(b"appendonly", b"yes"), (b"timeout", b"1")])
-    assert told == ["Directive appendonly is accepted but not served yet: nothing is saved to disk"]
-    assert config.unserved() == [table.APPENDONLY]
+    config.set_many([(b"max-new-tls-connections-per-cycle", b"2"), (b"timeout", b"1")])
+    assert told == [
+        "Directive max-new-tls-connections-per-cycle is accepted but not served yet: TLS is not supported"
+    ]
+    assert config.unserved() == [table.MAX_NEW_TLS_CONNECTIONS_PER_CYCLE]
 
 
 def test_to_do_without_is_no_demand() -> None:

@@ -112,3 +112,27 @@ def test_index_and_deadlines_agree(steps, now_ms):
     found = due(deadlines, now_ms)
     assert {key for key, ms in expected.items() if ms <= now_ms - BUCKET_MS} <= set(found)
     assert set(found) <= {key for key, ms in expected.items() if ms <= now_ms}
+
+
+def test_absorbed_deadlines_are_as_if_they_had_been_set() -> None:
+    """Before their index has moved, while it moves and after it."""
+    ours, theirs, plain = Deadlines(), Deadlines(), Deadlines()
+    for number in range(5000):
+        ours.set(b"a%d" % number, number * 3)
+        theirs.set(b"b%d" % number, number * 3 + 1)
+    ours.absorb(theirs)
+    for number in range(5000):
+        plain.set(b"a%d" % number, number * 3)
+        plain.set(b"b%d" % number, number * 3 + 1)
+    for deadlines in (ours, plain):
+        assert deadlines.next_ms() == BUCKET_MS
+        assert deadlines.discard(b"b4999")
+        assert not deadlines.discard(b"b4999")
+        deadlines.set(b"b4998", 1)
+        deadlines.set(b"c", 2)
+    ours.check()
+    for now_ms in (1000, 3000, 3001, 9000, 1 << 40):
+        assert sorted(due(ours, now_ms)) == sorted(due(plain, now_ms))
+        ours.check()
+        assert ours.next_ms() == plain.next_ms()
+    assert len(ours) == 0

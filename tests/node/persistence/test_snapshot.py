@@ -107,7 +107,7 @@ async def test_a_child_that_fails_is_told(put: Callable[..., None], snapshots: S
     put(b"k", object())
     with pytest.raises(SnapshotError, match="exit status 1"):
         await whole(snapshots.fork())
-    assert "The snapshot failed" in capfd.readouterr().out
+    assert "The child process failed" in capfd.readouterr().out
 
 
 async def test_a_child_can_be_ended_early(put: Callable[..., None], snapshots: Snapshots) -> None:

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 from node.rdb.crc64 import crc64
 from node.rdb.errors import RdbError, RdbTruncatedError, RdbUnsupportedError
-from node.rdb.file import Aux, End, Function, Item, Key, RdbReader, RdbWriter, ResizeDb, SelectDb, SlotInfo
+from node.rdb.file import (
+    Aux,
+    End,
+    Function,
+    Item,
+    Key,
+    RdbReader,
+    RdbWriter,
+    ResizeDb,
+    SelectDb,
+    SlotInfo,
+    Strings,
+)
 
 _KEYS = [
     Key(b"plain", b"value"),
@@ -238,3 +250,73 @@ def test_damaged_files_load_or_are_refused(data: st.DataObject) -> None:
                 break
         list(reader.close())
     assert total <= 100 * len(whole)
+
+
+def test_a_table_is_what_its_keys_are_one_by_one() -> None:
+    """However short the way for simple keys is."""
+    values = {
+        b"k": b"v",
+        b"": b"empty key",
+        b"12": b"number",
+        b"-x": b"",
+        b"long" * 20: b"v",
+        b"v": b"w" * 21,
+    }
+    values |= {b"n": 5, b"key:%d" % 3: b"x" * 70_000}
+    deadlines = {b"v": 77}
+    for at in ({}, deadlines):
+        one, other = RdbWriter(compress=False), RdbWriter(compress=False)
+        items = iter(values.items())
+        pieces = []
+        while piece := one.table(items, at):
+            pieces.append(piece)
+        expected = [other.key(key, value, at.get(key)) for key, value in values.items()]
+        assert b"".join(pieces) == b"".join(expected)
+    used = RdbWriter().table(iter(values.items()), {}, lambda key: (None, len(key)))
+    assert used == RdbWriter().keys((key, value, None, None, len(key)) for key, value in values.items())
+
+
+def test_a_table_comes_in_bounded_pieces() -> None:
+    items = iter({b"%d" % n: b"x" * 30_000 for n in range(10)}.items())
+    writer = RdbWriter(compress=False)
+    sizes = []
+    while piece := writer.table(items, {}):
+        sizes.append(len(piece))
+    assert max(sizes) < 100_000
+    assert len(sizes) == 4
+
+
+def test_batches_hold_what_single_keys_do() -> None:
+    writer = RdbWriter()
+    image = writer.begin(created_at_s=0, used_memory_bytes=0)
+    for n in range(300):
+        value: object = b"%d" % n if n % 3 else b"text-%d" % n
+        image += writer.key(b"key:%d" % n, value, None if n % 50 else 77)
+    image += writer.end()
+    single = [item for item in RdbReader().feed(image) if type(item) is Key]
+    reader = RdbReader(batches=True)
+    batched: list[tuple[bytes, object]] = []
+    count = 0
+    for item in [*reader.feed(image), *reader.close()]:
+        if type(item) is Strings:
+            batched += zip(item.keys, item.values, strict=True)
+            count += 1
+        elif type(item) is Key:
+            batched.append((item.key, item.value))
+    assert sorted(batched) == sorted((item.key, item.value) for item in single)
+    assert 5 <= count <= 20
+
+
+def test_an_iterator_left_in_the_midst_of_a_batch_is_continued() -> None:
+    writer = RdbWriter()
+    image = writer.begin(created_at_s=0, used_memory_bytes=0)
+    image += writer.keys((b"key:%d" % n, b"v", None, None, None) for n in range(100)) + writer.end()
+    reader = RdbReader()
+    seen = []
+    for item in reader.feed(image):
+        if type(item) is Key:
+            seen.append(item.key)
+            if len(seen) == 40:
+                break
+    seen += [item.key for item in reader.close() if type(item) is Key]
+    assert seen == [b"key:%d" % n for n in range(100)]

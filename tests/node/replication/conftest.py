@@ -24,6 +24,9 @@ class ReplicaTransport:
     def send(self, data: bytes) -> None:
         self.sent += data
 
+    def push(self, data: bytes) -> None:
+        self.sent += data
+
     def close(self, after_output: bool) -> None:
         self.closed = True
         assert self.session is not None

@@ -15,7 +15,8 @@ from node.config import table as directives
 from node.guards import Guard
 from node.keyspace.changes import Changes
 from node.keyspace.database import Database, Policy
-from node.persistence.snapshot import serialise
+from node.log import Log
+from node.persistence.snapshot import Snapshots
 from node.replication import apply, follower, load
 from node.replication.follower import LinkState
 from node.resp.client import encode_command
@@ -100,7 +101,7 @@ def snapshot_of(*databases: dict[bytes, Any], expire_at_ms: dict[bytes, int] | N
             if key in content:
                 database.set_deadline(key, deadline_ms)
         made.append(database)
-    return b"".join(serialise(made, None))
+    return b"".join(Snapshots(made, Log()).pieces())
 
 
 def stored(node: Node, index: int = 0) -> dict[bytes, Any]:
@@ -153,10 +154,12 @@ async def test_introduces_itself(node: Node, primary: HandPrimary) -> None:
 
 @pytest.mark.parametrize("marked", [False, True])
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
+@pytest.mark.parametrize("way", ["disabled", "on-empty-db", "swapdb"])
 async def test_loads_a_snapshot_however_it_is_cut(
-    node: Node, primary: HandPrimary, marked: bool, piece: int
+    node: Node, primary: HandPrimary, marked: bool, piece: int, way: str
 ) -> None:
-    """Both forms on the wire, after empty lines that keep the connection alive."""
+    """Both forms on the wire, after empty lines that keep the connection alive, by every way."""
+    node.config.store(directives.REPL_DISKLESS_LOAD, way)
     node.databases[0].put(b"old", 0, b"gone")
     snapshot = snapshot_of({b"k": b"v", b"n": 5, b"long": b"x" * 3000}, {b"three": b"1"})
     node.replication.follow("p", 1)
@@ -197,6 +200,85 @@ async def test_serves_the_old_data_until_the_new_are_whole(
     assert client.call("GET", "new") == b"data"
 
 
+async def test_old_data_go_when_the_file_is_whole(
+    node: Node, primary: HandPrimary, client: Any, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    """repl-diskless-load disabled: clients hear LOADING while it is read, and there is nobody to elect."""
+    client.call("SET", "old", "data")
+    node.replication.follow("p", 1)
+    first = await primary.accept()
+    await first.full_sync(snapshot_of({b"old": b"data"}))
+    await first.close()
+    conversation = await primary.accept()
+    await conversation.greet()
+    snapshot = snapshot_of({b"new": b"data"})
+    wire = b"+FULLRESYNC %b 5\r\n$%d\r\n" % (b"d" * 40, len(snapshot)) + snapshot
+    seen = []
+    take = load.SnapshotLoader.feed
+
+    async def feed(self: Any, data: bytes) -> bool:
+        told = client.call("INFO", "persistence").decode()
+        seen.append((client.error("GET", "old"), "\r\nloading:1\r\n" in "\r\n" + told))
+        assert node.replication.data_age_ms(node.clock.now_ms) is None
+        assert node.replication.stream.backlog is None
+        return await take(self, data)
+
+    monkeypatch.setattr(load.SnapshotLoader, "feed", feed)
+    await conversation.say(wire[:-1])
+    await trio.testing.wait_all_tasks_blocked()
+    assert client.call("GET", "old") == b"data"
+    await conversation.say(wire[-1:])
+    assert await conversation.acknowledged() == 5
+    assert seen == [("LOADING Shoal is loading the dataset in memory", True)]
+    assert stored(node) == {b"new": b"data"}
+    assert Guard.LOADING not in node.guards
+
+
+async def test_old_data_are_served_beside_the_new(node: Node, primary: HandPrimary, client: Any) -> None:
+    """repl-diskless-load swapdb: INFO tells it, and what would disturb it is refused."""
+    node.config.store(directives.REPL_DISKLESS_LOAD, "swapdb")
+    client.call("SET", "old", "data")
+    node.replication.follow("p", 1)
+    conversation = await primary.accept()
+    await conversation.greet()
+    snapshot = snapshot_of({b"new": b"data"})
+    await conversation.say(b"+FULLRESYNC %b 5\r\n$%d\r\n" % (REPLID, len(snapshot)) + snapshot[:-3])
+    await trio.testing.wait_all_tasks_blocked()
+    told = client.call("INFO", "persistence").decode().split("\r\n")
+    assert {"loading:0", "async_loading:1", f"loading_total_bytes:{len(snapshot)}"} <= set(told)
+    assert client.call("GET", "old") == b"data"
+    assert client.error("REPLICAOF", "h", 1) == "LOADING Shoal is loading the dataset in memory"
+    await conversation.say(snapshot[-3:])
+    await conversation.acknowledged()
+    assert "async_loading:0" in client.call("INFO", "persistence").decode()
+    assert client.call("REPLICAOF", "h", 1) == b"OK"
+
+
+async def test_libraries_of_the_primary_are_handed_on(node: Node, primary: HandPrimary) -> None:
+    """Those who run functions get the sources, in the place of the old ones."""
+    taken: list[list[bytes]] = []
+    node.replication.follower.take_functions = taken.append
+    node.replication.follow("p", 1)
+    snapshots = Snapshots(node.databases, Log())
+    snapshots.functions = lambda: [b"#!lua name=a\n", b"#!lua name=b\n"]
+    await (await primary.accept()).full_sync(b"".join(snapshots.pieces()))
+    assert taken == [[b"#!lua name=a\n", b"#!lua name=b\n"]]
+
+
+async def test_our_replicas_begin_in_the_database_that_the_stream_is_in(
+    node: Node, linked: Conversation, replica: Any
+) -> None:
+    """The stream passed on says no SELECT for them: the snapshot tells."""
+    await linked.say(encode_command(["SELECT", "3"]) + encode_command(["SET", "k", "v"]))
+    await trio.testing.wait_all_tasks_blocked()
+    replica.greet()
+    replica.say("PSYNC", "?", -1)
+    assert b"repl-stream-db\xc0\x03" in replica.take()
+    await linked.say(encode_command(["SET", "k", "w"]))
+    await trio.testing.wait_all_tasks_blocked()
+    assert replica.take() == encode_command(["SET", "k", "w"])
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -230,10 +312,9 @@ async def test_a_primary_that_speaks_something_else(
         (b"+FULLRESYNC %b 5\r\n$EOF:short\r\n" % REPLID, "the first byte is not '$'"),
         (b"+FULLRESYNC %b 5\r\n-ERR broken\r\n" % REPLID, "aborted replication with an error: -ERR broken"),
         (b"+FULLRESYNC %b 5\r\n$8\r\nNOTREDIS" % REPLID, "not an RDB file"),
-        (
-            b"+FULLRESYNC %b 5\r\n$EOF:%b\r\n%b%b" % (REPLID, MARK, snapshot_of({}), MARK[::-1]),
-            "EOF marker is broken",
-        ),
+        (b"+FULLRESYNC %b 5\r\n$20\r\nREDIS0011%b" % (REPLID, b"\xff" * 11), "wrong checksum"),
+        (b"+FULLRESYNC %b 5\r\n$9\r\nREDIS0011" % REPLID, "the file ends too soon"),
+        (b"+FULLRESYNC %b 5\r\n$20\r\nREDIS9999%b" % (REPLID, b"\xff" * 11), "9999"),
     ],
 )
 async def test_a_primary_that_breaks_the_protocol(
@@ -251,6 +332,20 @@ async def test_a_primary_that_breaks_the_protocol(
     assert not node.replication.link_up
 
 
+async def test_a_mark_that_is_not_the_one_announced(node: Node, primary: HandPrimary, capfd: Any) -> None:
+    """It is told as soon as the file has been read; who only writes it to disk must wait for more."""
+    node.config.store(directives.REPL_DISKLESS_LOAD, "swapdb")
+    node.databases[0].put(b"k", 0, b"v")
+    node.replication.follow("p", 1)
+    conversation = await primary.accept()
+    await conversation.greet()
+    answer = b"+FULLRESYNC %b 5\r\n$EOF:%b\r\n%b%b" % (REPLID, MARK, snapshot_of({}), MARK[::-1])
+    await conversation.say(answer)
+    await primary.accept()
+    assert "EOF marker is broken" in capfd.readouterr().out
+    assert stored(node) == {b"k": b"v"}
+
+
 async def test_more_databases_than_here(node: Node, primary: HandPrimary, capfd: Any) -> None:
     node.replication.follow("p", 1)
     conversation = await primary.accept()
@@ -258,7 +353,7 @@ async def test_more_databases_than_here(node: Node, primary: HandPrimary, capfd:
     snapshot = snapshot_of(*[{b"k": b"v"}] * 17)
     await conversation.say(b"+FULLRESYNC %b 5\r\n$%d\r\n" % (REPLID, len(snapshot)) + snapshot)
     await primary.accept()
-    assert "the primary has a database 16, and there are 16 here" in capfd.readouterr().out
+    assert "keys of database 16, and there are 16 here" in capfd.readouterr().out
     assert stored(node) == {}
 
 
@@ -312,6 +407,74 @@ async def test_applies_the_stream_and_counts_its_bytes(node: Node, linked: Conve
     await trio.testing.wait_all_tasks_blocked()
     assert stored(node, 2) == {b"a": 1, b"b": 2}
     assert node.replication.offset() == 1000 + len(wire)
+
+
+TRANSACTION = [["MULTI"], ["SET", "a", "1"], ["LPUSH", "l", "x"], ["EXEC"]]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+async def test_a_transaction_is_applied_and_counted_whole(
+    node: Node, linked: Conversation, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    """However its bytes come and its slices are cut, nobody sees half of it, nor an offset inside of it."""
+    monkeypatch.setattr(apply, "SLICE_S", -1.0)
+    wire = b"".join(map(encode_command, [["SET", "a", "0"], *TRANSACTION]))
+    first = 1000 + len(encode_command(["SET", "a", "0"]))
+    for at in range(0, len(wire), piece):
+        await linked.say(wire[at : at + piece])
+        await trio.testing.wait_all_tasks_blocked()
+        offset = node.replication.offset()
+        states = {1000: {b"k": b"v"}, first: {b"k": b"v", b"a": 0}}
+        held = stored(node)
+        assert len(held) == 3 if offset == 1000 + len(wire) else held == states[offset]
+    assert node.replication.offset() == 1000 + len(wire)
+    assert stored(node)[b"a"] == 1
+
+
+async def test_a_link_lost_in_a_transaction_goes_on_before_it(
+    node: Node, primary: HandPrimary, linked: Conversation
+) -> None:
+    await linked.say(b"".join(map(encode_command, TRANSACTION[:3])))
+    await trio.testing.wait_all_tasks_blocked()
+    await linked.close()
+    conversation = await primary.accept()
+    assert await conversation.greet() == [b"PSYNC", REPLID, b"1001"]
+    assert stored(node) == {b"k": b"v"}
+    await conversation.say(b"+CONTINUE\r\n" + b"".join(map(encode_command, TRANSACTION)))
+    await trio.testing.wait_all_tasks_blocked()
+    assert stored(node).keys() == {b"k", b"a", b"l"}
+
+
+async def test_what_stood_before_an_open_transaction_counts(
+    node: Node, primary: HandPrimary, linked: Conversation, replica: Any
+) -> None:
+    """It is applied: whoever goes on from here, or gets a snapshot now, must not have it a second time."""
+    before = encode_command(["INCR", "n"])
+    await linked.say(before + b"".join(map(encode_command, TRANSACTION[:2])))
+    await trio.testing.wait_all_tasks_blocked()
+    offset = 1000 + len(before)
+    assert node.replication.offset() == offset
+    _, told, keys, _ = replica.full_sync()
+    assert (told, keys[0, b"n"]) == (offset, 1)
+    whole = b"".join(map(encode_command, TRANSACTION))
+    rest = whole[len(b"".join(map(encode_command, TRANSACTION[:2]))) :]
+    await linked.say(rest[:-1])
+    await trio.testing.wait_all_tasks_blocked()
+    assert node.replication.offset() == offset
+    await linked.say(rest[-1:] + before)
+    await trio.testing.wait_all_tasks_blocked()
+    assert node.replication.offset() == offset + len(whole) + len(before)
+    assert stored(node)[b"n"] == 2
+
+
+async def test_what_a_transaction_changes_touches_our_clients_watches(
+    linked: Conversation, client: Any
+) -> None:
+    client.call("WATCH", "a")
+    await linked.say(b"".join(map(encode_command, TRANSACTION)))
+    await trio.testing.wait_all_tasks_blocked()
+    client.call("MULTI")
+    assert client.raw("EXEC") == b"*-1\r\n"
 
 
 async def test_long_pieces_are_applied_in_slices(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from node.app import Node
 from node.config import table as directives
+from node.config.limits import replica_output_limit
 from node.config.special import BufferLimit, OutputBufferLimits
 from node.guards import Guard
 from node.persistence.snapshot import Snapshots
@@ -198,8 +200,9 @@ def test_held_back_output_counts_against_the_limit(node: Node, client: Any, repl
     """A replica whose snapshot takes longer than its share of memory allows is dropped."""
     node.replication.primary._spawn = lambda _task: True
     node.replication.expected_replicas = lambda: 1
-    limit = BufferLimit(200, 0, 0)
+    limit = BufferLimit(100, 0, 0)  # less than a backlog: that counts then
     node.config.store(directives.CLIENT_OUTPUT_BUFFER_LIMIT, OutputBufferLimits(limit, limit, limit))
+    node.config.store(directives.REPL_BACKLOG_SIZE, 200)
     large(node)
     replica.greet()
     replica.say("PSYNC", "?", -1)
@@ -349,6 +352,32 @@ def test_a_silent_replica_is_dropped(node: Node, replica: Any, advance: Any) -> 
     advance(1_000)
     node.replication.primary.every_second()
     assert replica.transport.closed
+
+
+def test_a_replica_that_loads_for_long_is_not_silent(node: Node, replica: Any, advance: Any) -> None:
+    """It has been sent everything and acknowledges nothing yet, but bare line ends come from it."""
+    replica.full_sync()
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    connection = node.server.connect(ours, "127.0.0.1:1", "127.0.0.1:2")
+    with theirs:
+        for _ in range(3):
+            advance(40_000)
+            theirs.send(b"\n")
+            connection.readable()
+            replica.session.last_seen_ms = connection.session.last_seen_ms
+            node.replication.primary.every_second()
+        assert not replica.transport.closed
+        connection.fail("the test is over")
+
+
+def test_a_limit_below_the_backlogs_size_counts_as_that(node: Node) -> None:
+    """Who comes back gets all of the backlog at once: it would be dropped for it again and again."""
+    node.config.store(directives.REPL_BACKLOG_SIZE, 1000)
+    for hard_bytes, counts in ((0, 0), (10, 1000), (1000, 1000), (2000, 2000)):
+        limit = BufferLimit(hard_bytes, 5, 60)
+        node.config.store(directives.CLIENT_OUTPUT_BUFFER_LIMIT, OutputBufferLimits(limit, limit, limit))
+        assert replica_output_limit(node.config) == BufferLimit(counts, 5, 60)
 
 
 def test_min_replicas_to_write(node: Node, client: Any, replica: Any, advance: Any) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.resp.request import (
+    LARGE_BULK_BYTES,
     MAX_HEADER_BYTES,
     MAX_INLINE_BYTES,
     MAX_UNAUTHENTICATED_BULK_BYTES,
@@ -175,3 +176,24 @@ def test_bounds_are_tighter_before_login():
 def test_inline_words():
     data = b'SET k\t\'a b\' "\\x00\\n"\r\n\r\n  \nGET ""\n'
     assert _fed([data]) == ([[b"SET", b"k", b"a b", b"\x00\n"], [b"GET", b""]], None)
+
+
+@pytest.mark.parametrize(
+    "chunk_bytes", [1000, 4096, LARGE_BULK_BYTES - 1, LARGE_BULK_BYTES + 7, 3 * LARGE_BULK_BYTES]
+)
+@pytest.mark.parametrize("surplus", range(4))
+def test_large_arguments_however_they_are_cut(chunk_bytes: int, surplus: int) -> None:
+    """They are gathered in chunks, whose ends may be anywhere, in the line end behind them too."""
+    large = bytes(range(256)) * (LARGE_BULK_BYTES // 256) + b"x" * surplus
+    requests = [[b"SET", b"k", large], [b"RESTORE", large, b"0", large, b"REPLACE"], [b"PING"]]
+    data = b"".join(map(_encoded, requests))
+    chunks = [data[at : at + chunk_bytes] for at in range(0, len(data), chunk_bytes)]
+    assert _fed(chunks) == (requests, None)
+
+
+def test_a_large_argument_counts_as_pending() -> None:
+    parser = RequestParser()
+    parser.feed(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % (2 * LARGE_BULK_BYTES) + b"x" * 1000)
+    parser.feed(b"x" * 500)
+    assert parser.is_waiting
+    assert parser.pending_bytes() == 1504

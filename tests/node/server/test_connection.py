@@ -83,3 +83,18 @@ def test_many_short_requests_are_read_in_small_portions(node, pair):
     for portion in (1, 2):
         connection.readable()
         assert node.stats.commands_processed == portion * READ_BYTES // len(request)
+
+
+def test_replies_of_a_turn_leave_at_its_end_though_the_socket_is_writable_before(node, pair):
+    """With appendfsync always no reply may leave before what it tells of is on disk."""
+    ours, theirs = pair
+    connection = node.server.connect(ours, "127.0.0.1:1", "127.0.0.1:2")
+    theirs.send(b"PING\r\n")
+    connection.readable()
+    connection.writable()
+    theirs.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        theirs.recv(100)
+    node.reactor.settle()
+    assert theirs.recv(100) == b"+PONG\r\n"
+    connection.fail("the test is over")

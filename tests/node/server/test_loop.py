@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from node.clock import Clock
+from node.server import loop
 from node.server.loop import Reactor
 
 
@@ -72,3 +73,52 @@ def test_an_event_left_for_later_is_not_given_to_who_has_the_descriptor_now(stac
     reactor.add(descriptor, newcomer)
     reactor.turn(end_s=time.monotonic() - 1)
     assert 3 not in served
+
+
+class Subscriber:
+    """A connection that has a message to send; `order` notes who sent when."""
+
+    def __init__(self, name: str, order: list[str]) -> None:
+        self.name = name
+        self._order = order
+
+    def flush(self) -> None:
+        self._order.append(self.name)
+
+
+def test_messages_leave_behind_replies_and_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left is sent by the next turns, which come though no client asks for anything."""
+    monkeypatch.setattr(loop, "PUSHES_S", -1.0)
+    reactor = Reactor(Clock())
+    order: list[str] = []
+    for number in range(40):
+        reactor.has_pushes(Subscriber(f"message {number}", order))  # type: ignore[arg-type]
+    reactor.has_output(Subscriber("reply", order))  # type: ignore[arg-type]
+    reactor.settle()
+    assert order == ["reply", *(f"message {number}" for number in range(16))]
+    assert reactor.turn()
+    assert len(order) == 33
+    assert reactor.turn()
+    assert order[1:] == [f"message {number}" for number in range(40)]
+    assert not reactor.turn(), "nothing is left, and nothing wakes the reactor"
+
+
+def test_a_message_from_outside_of_a_turn_makes_one_follow() -> None:
+    """The bus delivers what other nodes' clients publish, and settles nothing."""
+    reactor = Reactor(Clock())
+    order: list[str] = []
+    for _ in range(2):
+        assert not reactor.turn()
+        reactor.has_pushes(Subscriber("message", order))  # type: ignore[arg-type]
+        assert reactor.turn()
+    assert order == ["message", "message"]
+
+
+def test_a_message_made_in_a_turn_leaves_with_it(stack: ExitStack) -> None:
+    reactor = Reactor(Clock())
+    order: list[str] = []
+    source = Ready(0, [], stack)
+    source.then = lambda: reactor.has_pushes(Subscriber("message", order))  # type: ignore[arg-type]
+    reactor.add(source.ours.fileno(), source)
+    assert reactor.turn()
+    assert order == ["message"]

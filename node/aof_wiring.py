@@ -1,0 +1,160 @@
+"""The append-only file with the parts of the node it concerns: made, loaded from, told of in INFO."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from node.clock import Clock
+from node.command.call import Call
+from node.command.session import Gone, Session
+from node.config import table as directives
+from node.config.config import Config
+from node.guards import Guards
+from node.keyspace.changes import Changes
+from node.keyspace.database import Database, Policy
+from node.log import Log
+from node.observe.access import Accesses
+from node.observe.info import Fields, Info
+from node.persistence.aof.commands import data_set_commands
+from node.persistence.aof.replay import Replay, load_directory
+from node.persistence.aof.service import Aof, Hands
+from node.persistence.child import Forks
+from node.persistence.libraries import Libraries
+from node.persistence.loading import Loading
+from node.persistence.snapshot import Snapshots
+from node.replication.service import Replication
+from node.server.after import After
+from node.server.cron import Cron
+from node.server.dispatch import Dispatcher
+from node.server.loop import Reactor
+
+
+class MakingParts(Protocol):
+    """The parts of a node that the AOF is made with."""
+
+    config: Config
+    log: Log
+    clock: Clock
+    guards: Guards
+    forks: Forks
+    after: After
+    reactor: Reactor
+    cron: Cron
+    info: Info
+    databases: list[Database]
+    snapshots: Snapshots
+    replication: Replication
+
+    def is_importing(self) -> bool: ...
+
+
+class LoadingParts(Protocol):
+    """Those that loading takes, when all are there."""
+
+    config: Config
+    log: Log
+    clock: Clock
+    changes: Changes
+    policy: Policy
+    loading: Loading
+    libraries: Libraries
+    accesses: Accesses
+    dispatcher: Dispatcher
+    replication: Replication
+    aof: Aof
+
+    def new_call(self) -> Call: ...
+
+
+def make_aof(node: MakingParts) -> Aof:
+    """The AOF service, and what it and replication are to each other."""
+    config, log, after, reactor, replication = (
+        node.config,
+        node.log,
+        node.after,
+        node.reactor,
+        node.replication,
+    )
+
+    def pieces(as_rdb: bool, wrote: Callable[[int], None]) -> Iterator[bytes]:
+        if as_rdb:
+            return node.snapshots.pieces(aof_base=True, wrote=wrote)
+        stamp_s = node.clock.now_ms // 1000 if config[directives.AOF_TIMESTAMP_ENABLED] else None
+        return data_set_commands(node.databases, node.snapshots.functions(), stamp_s, wrote)
+
+    def die(why: str) -> None:
+        log.warning(why)
+        os._exit(1)
+
+    hands = Hands(
+        tellers=after.tellers,
+        files=after.files,
+        before_flush=reactor.before_flush,
+        pieces=pieces,
+        in_unit=lambda: after.in_unit or node.is_importing(),
+        offset=replication.offset,
+        is_replica=lambda: not replication.is_primary,
+        settle=reactor.settle,
+        die=die,
+    )
+    aof = Aof(config, log, node.clock, node.guards, node.forks, hands)
+    replication.on_data_replaced.append(aof.start_anew)
+    follower = replication.follower
+    follower.synced_offset, follower.hurry_sync = aof.synced_offset, aof.hurry
+    aof.on_synced.append(follower.more_is_synced)
+    node.cron.every_100ms.append(aof.tick)
+    node.info.add("persistence", lambda: aof_fields(aof))
+    node.info.add("memory", lambda: [("mem_aof_buffer", aof.buffer_bytes)])
+    return aof
+
+
+def new_replay(node: LoadingParts) -> Replay:
+    """What loads the files of an AOF into the node."""
+    session = Session(0, node.new_call(), Gone(), b"", b"")
+    session.from_primary = True
+    session.update_guard()
+    return Replay(
+        session,
+        node.dispatcher,
+        node.clock,
+        node.changes,
+        node.policy,
+        node.log,
+        node.loading.progress,
+        node.libraries.take,
+        node.accesses.loaded,
+    )
+
+
+async def load_aof(node: LoadingParts) -> bool:
+    """Makes the data set of the AOF's; False when there is none. Raises AofError."""
+    cut = node.config[directives.AOF_LOAD_TRUNCATED]
+    found = await load_directory(node.aof.directory, node.loading, new_replay(node), cut_torn_tail=cut)
+    node.replication.choose_expiry()
+    if found:
+        node.log.notice(f"DB loaded from append only file: {node.loading.elapsed_s:.3f} seconds")
+    return found
+
+
+def aof_fields(aof: Aof) -> Fields:
+    """Of INFO persistence."""
+    rewrites = aof.rewrites
+    yield "aof_enabled", int(aof.is_on)
+    yield "aof_rewrite_in_progress", int(aof.rewriting)
+    yield "aof_rewrite_scheduled", int(aof.scheduled)
+    yield "aof_last_rewrite_time_sec", rewrites.last_s
+    yield "aof_current_rewrite_time_sec", rewrites.current_s
+    yield "aof_last_bgrewrite_status", "ok" if rewrites.last_ok else "err"
+    yield "aof_rewrites", rewrites.count
+    yield "aof_rewrites_consecutive_failures", aof.back_off.failures
+    yield "aof_last_write_status", "err" if aof.error else "ok"
+    yield "aof_last_cow_size", rewrites.last_cow_bytes
+    if aof.is_on:
+        yield "aof_current_size", aof.size_bytes
+        yield "aof_base_size", aof.base_bytes
+        yield "aof_pending_rewrite", int(aof.scheduled)
+        yield "aof_buffer_length", aof.buffer_bytes
+        yield "aof_pending_bio_fsync", int(aof.syncing)
+        yield "aof_delayed_fsync", aof.delayed_fsync
