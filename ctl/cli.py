@@ -22,6 +22,7 @@ CLUSTER_VERBS = {
     "status": "Show who serves what, and how it is.",
     "nodes": "List the nodes with ids, epochs and processes.",
     "check": "List every problem; exit 1 when there is one.",
+    "doctor": "Hold a running cluster against the production checklist.",
     "fix": "Repair what check finds; exit 1 when something is left.",
     "watch": "Watch nodes, slots, load and events, live.",
     "explain": "Say where a key or slot lives, or how a node is, and why.",

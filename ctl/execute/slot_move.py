@@ -370,7 +370,9 @@ async def agreed(
 ) -> None:
     """Returns when every one of `nodes` names these owners, by slot, and has none of the slots open.
 
-    Raises CtlError when they do not within `timeout_s`.
+    They must know the owners' configuration epochs as well. A node that has not heard of the last one may
+    take the same for itself when it gets one of the slots next, and lose it when the collision is settled.
+    Raises CtlError when they do not agree within `timeout_s`.
     """
     wanted: dict[str, SlotSet] = {}
     for slot, owner in owners.items():
@@ -390,10 +392,15 @@ async def agreed(
 def unheard(snapshot: ClusterSnapshot, owners: dict[str, SlotSet]) -> str | None:
     """The first node that names another owner for a slot, or has one open. None when all agree."""
     silent = [f"{where} does not answer: {why}" for where, why in snapshot.unreachable.items()]
-    return first_unmet([*silent, *(_unheard_by(view, owners) for view in snapshot.views)])
+    own_words = (view.myself for view in snapshot.views)
+    epochs = {line.node_id: line.config_epoch for line in own_words if line.node_id in owners}
+    return first_unmet([*silent, *(_unheard_by(view, owners, epochs) for view in snapshot.views)])
 
 
-def _unheard_by(view: NodeView, owners: dict[str, SlotSet]) -> str | None:
+def _unheard_by(view: NodeView, owners: dict[str, SlotSet], epochs: dict[str, int]) -> str | None:
+    for line in view.lines:
+        if line.config_epoch != epochs.get(line.node_id, line.config_epoch):
+            return f"{view.address} has not heard of epoch {epochs[line.node_id]} of {line.node_id}"
     known = view.owners()
     everything = SlotSet()
     for owner, slots in owners.items():

@@ -98,13 +98,6 @@ async def test_a_failing_save_keeps_the_node_alive_unless_forced(lifecycle, auto
     await lifecycle.wait()
 
 
-async def test_save_is_refused_where_nothing_can_be_saved(lifecycle, autojump_clock):
-    lifecycle.request_shutdown("because", options=ShutdownOptions(save=True))
-    with trio.move_on_after(1) as scope:
-        await lifecycle.wait()
-    assert scope.cancelled_caught
-
-
 async def test_the_first_request_counts(lifecycle, autojump_clock):
     lifecycle.request_shutdown("first", exit_status=3)
     lifecycle.request_shutdown("second", exit_status=4)
