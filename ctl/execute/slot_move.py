@@ -168,7 +168,7 @@ class Mover:
 
     async def _sort(self, route: Route, slots: Sequence[int]) -> tuple[list[int], list[int]]:
         """Those still of the source, and those already of the target, in their own words."""
-        source, target = await ask(self._fleet, route.source), await ask(self._fleet, route.target)
+        source, target = await self._acquainted(route)
         at_source, at_target = source.myself.slots, target.myself.slots
         done = [slot for slot in slots if slot in at_target]
         ours = [slot for slot in slots if slot in at_source and slot not in at_target]
@@ -178,6 +178,24 @@ class Mover:
                 "The map has changed meanwhile; `ctl cluster status` shows it.",
             )
         return ours, done
+
+    async def _acquainted(self, route: Route) -> tuple[NodeView, NodeView]:
+        """The views of source and target, as soon as the target knows the source's configuration epoch.
+
+        The epoch under which it takes the slots must be greater: if both had the same, the collision might be
+        settled in favour of the source's older claim, and then neither thinks that the slots are its own.
+        """
+        with trio.move_on_after(AGREE_TIMEOUT_S):
+            while True:
+                source, target = await ask(self._fleet, route.source), await ask(self._fleet, route.target)
+                told = (line.config_epoch for line in target.lines if line.node_id == route.source_id)
+                if source.myself.config_epoch in told:
+                    return source, target
+                await trio.sleep(AGREE_EVERY_S)
+        raise CtlError(
+            f"{route.target} has not heard of epoch {source.myself.config_epoch} of {route.source}",
+            "`ctl cluster check` says what the nodes disagree on.",
+        )
 
     async def _open(self, route: Route, slots: Sequence[int]) -> None:
         await self._setslot(route.target, [(slot, "IMPORTING", route.source_id) for slot in slots])
