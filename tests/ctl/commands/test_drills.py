@@ -109,7 +109,9 @@ def test_partition_names_what_the_minority_acknowledged_in_vain(shoal: Drills) -
     assert failed == ["acknowledged writes lost"]
     alone = report["sides"][0]
     assert {each["node"] for each in report["lost"]} == set(alone)
-    assert all(":side-1:" in each["key"] for each in report["lost"])
+    # Replication is asynchronous: of the others, each may lose what was acknowledged just as the cut came.
+    others = [each["key"] for each in report["lost"] if ":side-1:" not in each["key"]]
+    assert len(others) == len(set(others)) < len(report["lost"]) - len(others)
     assert [each["expected"] for each in report["outages"]] == [False] * 3 + [True] * 3
     assert "promotion" in milestones(report)
     no_trace(shoal)
