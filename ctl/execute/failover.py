@@ -27,6 +27,8 @@ INTRODUCE_S = 3.0
 # A node says OK to CLUSTER FAILOVER, and gives up in silence after five seconds.
 ASK_AGAIN_S = 6.0
 LOOK_EVERY_S = 0.02
+# What a replica says whose primary failed, and also one that has no bus link to it at this moment.
+NO_LINK = "Master is down or failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ async def _promote(
     started = probe.begin()
     progress(f"{replica} is not a primary yet")
     while True:
-        await _send(fleet, replica, *failover.command)
+        await _command(failover, fleet, replica)
         with trio.move_on_after(ASK_AGAIN_S):
             await _until_primary(fleet, replica)
             break
@@ -220,6 +222,18 @@ async def _introduce(
                 told.add(observer)
                 await _send(fleet, replica, "CLUSTER", "MEET", observer.host, str(observer.port))
             await trio.sleep(LOOK_EVERY_S)
+
+
+async def _command(failover: Failover, fleet: Fleet, replica: Address) -> None:
+    """Sends CLUSTER FAILOVER. A replica whose bus link to its primary is just being made anew refuses it."""
+    deadline = trio.current_time() + INTRODUCE_S
+    while True:
+        try:
+            return await _send(fleet, replica, *failover.command)
+        except CtlError as error:
+            if NO_LINK not in error.text or trio.current_time() > deadline:
+                raise
+        await trio.sleep(LOOK_EVERY_S)
 
 
 async def _send(fleet: Fleet, node: Address, *words: str) -> None:

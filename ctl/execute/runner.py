@@ -82,7 +82,8 @@ async def _send(step: Send, fleet: Fleet, on_wait: OnWait) -> None:
                 await fleet.call(step.node, *step.command)
                 return
             except ReplyError as error:
-                if step.retry_on is None or not error.text.startswith(step.retry_on):
+                # A node that loads (a new replica does, more than once) takes the command after that.
+                if not error.text.startswith(("LOADING", step.retry_on or "LOADING")):
                     raise refused(step.node, " ".join(map(str, step.command)), error) from error
                 on_wait(Waiting(f"{step.node} says {error.text}"))
             await trio.sleep(RETRY_EVERY_S)

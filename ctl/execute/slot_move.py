@@ -6,8 +6,9 @@ A few slots at a time (a group) go through four states, in the order that Redis'
              still has, and sends clients with ASK to the target for all others.
     carry    keys are listed, measured, and sent by MIGRATE in batches, until the source has none left. A
              slot that is open and not listed any more stays empty: the source makes no new keys in it.
-    close    NODE at the target first (it takes a new epoch and tells everybody), then at the source, then
-             at all other primaries. The other order could leave a slot that nobody serves.
+    close    NODE at the target first (it takes a new epoch and tells everybody), then, as soon as they have
+             heard, at the source and at all other primaries. The other order could leave a slot that nobody
+             serves.
     agree    every node has heard; see `agreed`.
 
 All is idempotent and is decided by what the two nodes say themselves, so that a group that was interrupted
@@ -49,6 +50,8 @@ FRUITLESS_MAX = 8
 RETRY_PAUSE_S = 0.05
 AGREE_EVERY_S = 0.02
 AGREE_TIMEOUT_S = 30.0
+HEARD_EVERY_S = 0.005
+HEARD_TIMEOUT_S = 1.0
 # What a node says while something passes: the link to the target broke, keys are under way, a node loads.
 PASSING = ("IOERR", "TRYAGAIN", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
 # A primary that has given its last slot away becomes a replica of whoever took it, and hears the rest there.
@@ -323,12 +326,28 @@ class Mover:
         wanted: list[Command] = [(slot, "NODE", route.target_id) for slot in slots]
         async with self._closing:
             await self._setslot(route.target, wanted)
+            await concurrently(
+                partial(self._heard, node, route.target_id, SlotSet(slots))
+                for node in self._primaries
+                if node != route.target
+            )
             await self._setslot(route.source, wanted, unless=NO_PRIMARY)
             await concurrently(
                 partial(self._setslot, other, wanted, unless=NO_PRIMARY)
                 for other in self._primaries
                 if other not in (route.source, route.target)
             )
+
+    async def _heard(self, node: Address, target_id: str, slots: SlotSet) -> None:
+        """Returns when `node` has heard from the target itself that it owns `slots`, or after a while.
+
+        The target tells of each slot of the group by a message of its own. Redis 7.0 that is told by SETSLOT
+        first takes the earlier ones of these for the target's word that it does not claim the later slots,
+        remembers that for good, and so loses such a slot when it gets it back one day.
+        """
+        with trio.move_on_after(HEARD_TIMEOUT_S):
+            while slots - (await ask(self._fleet, node, "server")).owners().get(target_id, SlotSet()):
+                await trio.sleep(HEARD_EVERY_S)
 
     async def stable(self, node: Address, slots: Sequence[int]) -> None:
         """Ends importing and migrating of `slots` at `node`, without a change of owners."""
