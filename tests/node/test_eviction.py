@@ -183,7 +183,7 @@ def test_evictions_are_notified(client, limit, new_client):
 
 def test_a_replica_leaves_it_to_its_primary(client, limit, monkeypatch):
     fill(client, 50)
-    monkeypatch.setattr(client.node, "_is_replica", lambda: True)
+    monkeypatch.setattr(client.node, "is_replica", lambda: True)
     limit(10 * KB, "allkeys-random")
     assert client.call("DBSIZE") == 50
     assert not client.node.guards.held

@@ -12,6 +12,7 @@ import trio
 from node.app import Node
 from node.config import table as directives
 from node.config.config import Config
+from node.startup import load_data
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
     config.store(directives.APPENDONLY, True)
     config.store(directives.APPENDFSYNC, "always")
     node = Node(config)
-    trio.run(node._load_data)
+    trio.run(load_data, node)
     node.loading.end()
     yield node
     node.aof.close()

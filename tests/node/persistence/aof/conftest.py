@@ -14,6 +14,7 @@ from node.app import Node
 from node.config import table as directives
 from node.config.config import Config
 from node.persistence.aof.scan import Batch, Scanner
+from node.startup import load_data
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def pack() -> Callable[..., bytes]:
 def node(make_node: Callable[..., Node]) -> Iterator[Node]:
     """A node with an empty append-only file. (The fixture `client` is a client of it.)"""
     node = make_node(appendonly=True)
-    trio.run(node._load_data)
+    trio.run(load_data, node)
     node.loading.end()
     yield node
     node.aof.close()

@@ -12,6 +12,7 @@ import pytest
 from node.aof_wiring import new_replay
 from node.app import Node
 from node.persistence.aof.errors import AofError
+from node.startup import load_data
 
 Pack = Callable[..., bytes]
 TAIL_BYTES = 4096
@@ -73,12 +74,12 @@ async def test_a_transaction_without_its_end_is_cut_off_from_its_beginning(
     torn = pack("MULTI") + pack("SET", "b", "1") + pack("SET", "c", "1")[:-3]
     aof = _manifest(tmp_path, ("a.1", good + torn))
     node = make_node(appendonly=True, appendfilename="a")
-    await node._load_data()
+    await load_data(node)
     assert (_value(node, b"a"), _value(node, b"b")) == (1, None)
     node.after.tell(0, [b"SET", b"later", b"1"])
     node.aof.close()
     again = make_node(appendonly=True, appendfilename="a")
-    await again._load_data()
+    await load_data(again)
     assert _value(again, b"later") == 1
     assert (aof / "a.1").read_bytes().startswith(good)
 
@@ -91,7 +92,7 @@ async def test_a_torn_tail_is_refused_with_its_offset_where_that_is_wanted(
     aof = _manifest(tmp_path, ("a.1", good + torn))
     node = make_node(appendonly=True, appendfilename="a", aof_load_truncated=False)
     with pytest.raises(AofError, match=rf"a\.1: what begins at offset {len(good)} "):
-        await node._load_data()
+        await load_data(node)
     assert (aof / "a.1").read_bytes() == good + torn
 
 
@@ -111,7 +112,7 @@ async def _refused(make_node: Callable[..., Node], directory: Path) -> str:
     before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     node = make_node(appendonly=True, appendfilename="a")
     with pytest.raises(AofError) as caught:
-        await node._load_data()
+        await load_data(node)
     node.aof.close()
     assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
     return str(caught.value)
@@ -165,12 +166,12 @@ async def test_what_the_manifest_names_must_be_there(
 
 async def test_the_directory_is_one_nodes_alone(make_node: Callable[..., Node]) -> None:
     node = make_node(appendonly=True)
-    await node._load_data()
+    await load_data(node)
     other = make_node(appendonly=True)
     with pytest.raises(AofError, match="already used by a different node"):
-        await other._load_data()
+        await load_data(other)
     node.aof.close()
-    await other._load_data()
+    await load_data(other)
 
 
 async def test_a_file_where_the_directory_should_be_is_left_alone(
@@ -188,7 +189,7 @@ async def test_commands_run_as_the_primarys(
     data = pack("SELECT", "3") + xadd + pack("SET", "a", "1", "PXAT", "5") + pack("PERSIST", "a")
     _manifest(tmp_path, ("a.1", data))
     node = make_node(appendonly=True, appendfilename="a")
-    await node._load_data()
+    await load_data(node)
     assert node.databases[3].count == 2, "a key whose time is over is there for the PERSIST that follows"
     assert not node.databases[3].deadlines.at
     assert node.changes.total == 0
@@ -199,7 +200,7 @@ async def test_a_command_that_fails_is_told_of_and_passed_over(
 ) -> None:
     _manifest(tmp_path, ("a.1", pack("SET", "a", "x") + pack("INCR", "a") + pack("SET", "b", "1")))
     node = make_node(appendonly=True, appendfilename="a")
-    await node._load_data()
+    await load_data(node)
     assert _value(node, b"b") == 1
     assert "== CRITICAL == A command of the append only file" in capfd.readouterr().out
 
@@ -209,7 +210,7 @@ async def test_the_one_file_of_a_redis_before_7_becomes_the_base(
 ) -> None:
     (tmp_path / "a").write_bytes(pack("SET", "x", "1"))
     node = make_node(appendonly=True, appendfilename="a")
-    await node._load_data()
+    await load_data(node)
     node.aof.close()
     assert not (tmp_path / "a").exists()
     manifest = (tmp_path / "appendonlydir" / "a.manifest").read_text()
@@ -217,7 +218,7 @@ async def test_the_one_file_of_a_redis_before_7_becomes_the_base(
     os.rename(tmp_path / "appendonlydir" / "a", tmp_path / "a")  # a crash before the file was moved
     (tmp_path / "appendonlydir" / "a.manifest").write_text("file a seq 1 type b\n")
     node = make_node(appendonly=True, appendfilename="a")
-    await node._load_data()
+    await load_data(node)
     assert _value(node, b"x") == 1
 
 
@@ -228,10 +229,10 @@ async def test_who_turns_the_aof_on_keeps_the_snapshots_data(
     before.databases[0].put(b"a", 15495, b"kept")
     before.saving.save_now()
     node = make_node(appendonly=True)
-    await node._load_data()
+    await load_data(node)
     assert _value(node, b"a") == b"kept"
     node.aof.close()
     (tmp_path / "dump.rdb").unlink()
     node = make_node(appendonly=True)
-    await node._load_data()
+    await load_data(node)
     assert _value(node, b"a") == b"kept"

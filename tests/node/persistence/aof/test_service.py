@@ -17,6 +17,7 @@ from node.lifecycle import ShutdownError
 from node.persistence.aof import service
 from node.persistence.aof.errors import AofError
 from node.persistence.aof.rewrites import BackOff
+from node.startup import load_data
 
 Written = Callable[[], list[list[bytes]]]
 
@@ -119,7 +120,7 @@ def test_times_are_annotated_once_a_second(client: Any, increment: Path) -> None
 def test_without_an_aof_nobody_is_told(make_node: Callable[..., Node]) -> None:
     """The hook costs nothing when it is not used."""
     node = make_node()
-    trio.run(node._load_data)
+    trio.run(load_data, node)
     assert node.aof.feed not in node.after.tellers
     assert node.aof.flush not in node.reactor.before_flush
     assert not Path(node.aof.directory.path).exists()
