@@ -20,7 +20,7 @@ ends before what comes after it begins. Before serving clients after having wait
 
 The parts, each a module with its theory on top: detector (who is alive), handshake (who belongs, and where),
 hearsay (gossip read), speaker (heartbeats written), claims (who owns what), epochs, election, failover,
-replica_migration, confirmation and health (may we serve), admin (the operator). They share a `Context` and
+replica_migration, confirmation, vacancy and health (may we serve), admin (the operator). They share a `Context` and
 do not know the core.
 
 Source: the Redis cluster specification.
@@ -69,6 +69,7 @@ from gossip.settings import Host, Settings
 from gossip.slots import SlotSet
 from gossip.speaker import Speaker, type_of
 from gossip.state import ClusterState
+from gossip.vacancy import Vacancy
 
 ALIVE_FRACTION = 3
 
@@ -93,7 +94,8 @@ class Core:
         self._candidate = Candidate(ctx, self._speaker, self._epochs, self._roles)
         self._migration = ReplicaMigration(ctx, self._roles)
         self._confirmation = Confirmation(ctx, self._speaker)
-        self._health = Health(ctx, self._confirmation)
+        self._vacancy = Vacancy(ctx)
+        self._health = Health(ctx, self._confirmation, self._vacancy)
         self._handover = Handover(ctx, self._speaker, self._epochs)
         self._admin = Admin(
             ctx, self._speaker, self._handshake, self._epochs, self._roles, self._manual, self._candidate
@@ -475,6 +477,11 @@ class Core:
         """Keys of these slots were loaded from disk: agree with them. Once, at start."""
         with self._input(now_ms):
             self._admin.adopt_keys(slots)
+
+    def lost_data(self, now_ms: int) -> None:
+        """Nothing was there to load, and no file tells why: our replicas are asked first. Once, at start."""
+        with self._input(now_ms):
+            self._vacancy.begin()
 
     def publish(self, channel: bytes, payload: bytes, now_ms: int, *, sharded: bool) -> None:
         """A client published here: tell every node, or (SPUBLISH) those of our shard.

@@ -7,7 +7,8 @@ It is down, and clients are refused, when (in the order they are told):
   elect replacements for us.
 
 A primary is careful to say ok again. After a minority it waits for the node time-out, between 0.5 and 5 s, so
-that it can learn that it was replaced. One restarted with slots waits WRITABLE_DELAY_MS. A node that never
+that it can learn that it was replaced. One restarted with slots waits WRITABLE_DELAY_MS, and one restarted
+without its data for its replicas (`gossip.vacancy`). A node that never
 owned slots has nothing to be wrong about and does not wait, so a new cluster is up as soon as it is complete;
 nor does a replica that is promoted, since a majority has just elected it.
 
@@ -22,6 +23,7 @@ from gossip.confirmation import Confirmation
 from gossip.context import Context, Duty
 from gossip.effects import LogLevel
 from gossip.slots import SLOT_COUNT
+from gossip.vacancy import Vacancy
 
 WRITABLE_DELAY_MS = 2_000
 
@@ -32,6 +34,7 @@ class Down(Enum):
     NOT = "ok"
     PAUSED = "this node was paused and is waiting to be confirmed by a majority of masters"
     REJOINING = "this node restarted and is waiting to learn the current configuration"
+    EMPTY = "this node restarted without its data, which its replicas may have"
     UNCOVERED = "not all slots are served"
     MINORITY = "most masters cannot be reached"
 
@@ -39,9 +42,10 @@ class Down(Enum):
 class Health:
     """`down` is the current verdict; `Context.ok` says the same in a bit."""
 
-    def __init__(self, ctx: Context, confirmation: Confirmation) -> None:
+    def __init__(self, ctx: Context, confirmation: Confirmation, vacancy: Vacancy) -> None:
         self._ctx = ctx
         self._confirmation = confirmation
+        self._vacancy = vacancy
         self._writable_ms = ctx.now_ms + WRITABLE_DELAY_MS if ctx.me.slots else ctx.now_ms
         self._in_minority = False
         self._minority_ms: int | None = None
@@ -59,6 +63,8 @@ class Health:
             if ctx.now_ms < ready_ms:
                 ctx.timers.by(Duty.HEALTH, ready_ms)
                 down = Down.REJOINING
+        if down is Down.NOT and self._vacancy.holds():
+            down = Down.EMPTY
         if down is not self.down:
             self.down = down
             ctx.routes_changed = True

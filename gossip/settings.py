@@ -86,3 +86,6 @@ class Host(Protocol):
 
     def count_keys_in_slot(self, slot: int) -> int:
         """How many keys of the slot are here."""
+
+    def replicas_in_step(self) -> int:
+        """On a primary, how many replicas have said that their data are ours."""

@@ -26,6 +26,7 @@ class Replicating(Protocol):
     def offset(self) -> int: ...
     def data_age_ms(self, now_ms: int) -> int | None: ...
     def hold_offset(self, until_ms: int) -> None: ...
+    def replicas_in_step(self) -> int: ...
 
 
 class DataHost:
@@ -47,6 +48,9 @@ class DataHost:
 
     def count_keys_in_slot(self, slot: int) -> int:
         return self._database.slot_count(slot)
+
+    def replicas_in_step(self) -> int:
+        return self._replication.replicas_in_step()
 
 
 def cluster_hands(

@@ -49,6 +49,9 @@ class SimHost:
     def count_keys_in_slot(self, slot: int) -> int:  # noqa: ARG002
         return 0
 
+    def replicas_in_step(self) -> int:
+        return 0
+
     # --- what happens to it --------------------------------------------------------------------------------
 
     def follow(self) -> None:

@@ -37,6 +37,7 @@ class FakeHost:
     processed: int = 100
     age_ms: int | None = 0
     keys: dict[int, int] = field(default_factory=dict)
+    in_step: int = 0
 
     def offset(self) -> int:
         return self.processed
@@ -49,6 +50,9 @@ class FakeHost:
 
     def count_keys_in_slot(self, slot: int) -> int:
         return self.keys.get(slot, 0)
+
+    def replicas_in_step(self) -> int:
+        return self.in_step
 
 
 @dataclass(eq=False)

@@ -283,8 +283,10 @@ class Primary:
         replica.ack_ms = self._clock.now_ms
         if synced_offset is not None:
             replica.synced_offset = max(replica.synced_offset, synced_offset)
-        if replica.starts_on_ack and replica.state is State.ONLINE:
-            replica.release()
+        if replica.state is State.ONLINE:
+            replica.has_loaded = True
+            if replica.starts_on_ack:
+                replica.release()
         self.acks.arrived()
         self.update_guard()
 
@@ -302,6 +304,10 @@ class Primary:
         now_ms = self._clock.now_ms
         most_s = self._config[directives.MIN_REPLICAS_MAX_LAG]
         return sum(replica.lag_s(now_ms) <= most_s for replica in self.replicas.online())
+
+    def in_step(self) -> int:
+        """How many have taken our data, or had them, and follow."""
+        return sum(replica.has_loaded for replica in self.replicas.online())
 
     def update_guard(self) -> None:
         """min-replicas-to-write: writes are refused while too few replicas are there."""

@@ -45,6 +45,7 @@ class Replica:
         "asked_ms",
         "changed",
         "gone",
+        "has_loaded",
         "port",
         "session",
         "snapshot_only",
@@ -70,6 +71,7 @@ class Replica:
         self.asked_ms = 0
         self.starts_on_ack = False
         self.gone = False
+        self.has_loaded = False  # it has said that what we hold is what it holds
         self.changed = trio.Event()  # set when it has taken what was sent, or is gone
         self._held: list[bytes] = []
         self._held_bytes = 0

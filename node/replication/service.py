@@ -153,6 +153,10 @@ class Replication:
         """
         return self.follower.data_age_ms(now_ms)
 
+    def replicas_in_step(self) -> int:
+        """How many replicas have said that they hold what we hold."""
+        return self.primary.in_step()
+
     # Orders
 
     def follow(self, host: str, port: int) -> None:
