@@ -114,6 +114,14 @@ class Peer:
             self._unread += self._parser.feed(data)
         return self._unread.pop(0)
 
+    async def be_granted(self) -> None:
+        """Everything a target of ours says up to its grant, in the first pause."""
+        await self.greet(ours=True)
+        await self.say(b"REQUEST-PAUSE")
+        await self.expect(b"PAUSED", b"1")
+        await self.say(b"REQUEST-FAILOVER", b"1")
+        await self.expect(b"FAILOVER-GRANTED", b"1")
+
     async def expect(self, *words: bytes) -> list[bytes]:
         """The message that begins so, SYNCSLOTS left out; signs of life and probes before it are skipped, and
         the latter sent back.
@@ -279,11 +287,7 @@ async def test_with_valkey_a_pause_that_is_too_long_ends_the_migration(
 
 async def test_a_declined_grant_is_followed_by_another_pause(source: Source, autojump_clock: Any) -> None:
     async def target(peer: Peer) -> None:
-        await peer.greet(ours=True)
-        await peer.say(b"REQUEST-PAUSE")
-        await peer.expect(b"PAUSED", b"1")
-        await peer.say(b"REQUEST-FAILOVER", b"1")
-        await peer.expect(b"FAILOVER-GRANTED", b"1")
+        await peer.be_granted()
         await peer.say(b"DECLINED", b"1")
         await peer.expect(b"RESUMED", b"1")
         await peer.expect(b"PAUSED", b"2")
@@ -299,11 +303,7 @@ async def test_a_silent_target_with_a_grant_is_asked_whose_the_slots_are(
     """Nothing is released before it has answered that they are not its own."""
 
     async def target(peer: Peer) -> None:
-        await peer.greet(ours=True)
-        await peer.say(b"REQUEST-PAUSE")
-        await peer.expect(b"PAUSED", b"1")
-        await peer.say(b"REQUEST-FAILOVER", b"1")
-        await peer.expect(b"FAILOVER-GRANTED", b"1")
+        await peer.be_granted()
         source.fake.theirs = [None, None, False]
         await trio.sleep(0.19)
         assert source.job.state is State.GRANTED
@@ -317,11 +317,7 @@ async def test_a_target_that_says_they_are_its_own_is_believed_and_its_claim_awa
     source: Source, autojump_clock: Any
 ) -> None:
     async def target(peer: Peer) -> None:
-        await peer.greet(ours=True)
-        await peer.say(b"REQUEST-PAUSE")
-        await peer.expect(b"PAUSED", b"1")
-        await peer.say(b"REQUEST-FAILOVER", b"1")
-        await peer.expect(b"FAILOVER-GRANTED", b"1")
+        await peer.be_granted()
         source.fake.theirs = [True] * 100
         await peer.close()
         await trio.sleep(5)
@@ -336,11 +332,7 @@ async def test_a_target_that_died_with_a_grant_keeps_the_slots_closed_until_the_
     source: Source, autojump_clock: Any
 ) -> None:
     async def target(peer: Peer) -> None:
-        await peer.greet(ours=True)
-        await peer.say(b"REQUEST-PAUSE")
-        await peer.expect(b"PAUSED", b"1")
-        await peer.say(b"REQUEST-FAILOVER", b"1")
-        await peer.expect(b"FAILOVER-GRANTED", b"1")
+        await peer.be_granted()
         await peer.close()
         await trio.sleep(30)
         assert source.job.state is State.GRANTED
