@@ -266,6 +266,9 @@ def _parse_line(line: str) -> NodeLine:
     host_port, _, bus_port = endpoint.partition("@")
     slots, migrating, importing = _parse_slots(fields[8:])
     flag_set = frozenset(flags.split(","))
+    if "slave" in flag_set:
+        # Valkey's replicas and ours remember what their primary has open; it is the primary's to close.
+        migrating, importing = {}, {}
     return NodeLine(
         node_id=node_id,
         address=None if "noaddr" in flag_set or host_port.startswith(":") else Address.parse(host_port),

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 from gossip.context import Context
-from gossip.effects import FlushAll, LogLevel
+from gossip.effects import FlushAll, LogLevel, SlotsLost
 from gossip.election import Candidate
 from gossip.epochs import Epochs
 from gossip.errors import ClusterError
@@ -122,27 +122,48 @@ class Admin:
         self._ctx.state.assign(slots, owner)
         self._changed()
 
-    def set_slot(self, slot: int, action: SlotAction, node_id: NodeId = "") -> None:
+    def set_slot(self, slot: int, action: SlotAction, node_id: NodeId = "", *, told: bool = False) -> None:
+        """`told`: our primary has the order, and tells us; it has looked whether it makes sense."""
+        peer = self.check_set_slot(slot, action, node_id, told=told)
+        state = self._ctx.state
+        if peer is None:
+            state.importing.pop(slot, None)
+            state.migrating.pop(slot, None)
+        elif action is SlotAction.MIGRATING:
+            state.migrating[slot] = peer
+        elif action is SlotAction.IMPORTING:
+            state.import_from(slot, peer)
+        else:
+            self._hand_over(slot, peer)
+        self._changed()
+
+    def check_set_slot(
+        self, slot: int, action: SlotAction, node_id: NodeId = "", *, told: bool = False
+    ) -> Member | None:
+        """The member named, None for STABLE. Raises ClusterError for what `set_slot` would refuse."""
         ctx = self._ctx
-        state = ctx.state
-        if ctx.me.is_replica:
+        if ctx.me.is_replica and not told:
             raise ClusterError("Please use SETSLOT only with masters.")
         mine = slot in ctx.me.slots
         match action:
+            case SlotAction.STABLE:
+                return None
             case SlotAction.MIGRATING:
-                if not mine:
+                if not mine and not told:
                     raise ClusterError(f"I'm not the owner of hash slot {slot}")
-                state.migrating[slot] = self._slot_peer(node_id, "I don't know about node")
+                return self._slot_peer(node_id, "I don't know about node")
             case SlotAction.IMPORTING:
                 if mine:
                     raise ClusterError(f"I'm already the owner of hash slot {slot}")
-                state.importing[slot] = self._slot_peer(node_id, "I don't know about node")
-            case SlotAction.STABLE:
-                state.importing.pop(slot, None)
-                state.migrating.pop(slot, None)
+                return self._slot_peer(node_id, "I don't know about node")
             case SlotAction.NODE:
-                self._hand_over(slot, self._slot_peer(node_id, "Unknown node"))
-        self._changed()
+                owner = self._slot_peer(node_id, "Unknown node")
+                if mine and owner is not ctx.me and ctx.host.count_keys_in_slot(slot):
+                    raise ClusterError(
+                        f"Can't assign hashslot {slot} to a different node"
+                        " while I still hold keys for this hash slot."
+                    )
+                return owner
 
     def _slot_peer(self, node_id: NodeId, unknown: str) -> Member:
         member = self._ctx.state.members.get(node_id)
@@ -153,26 +174,26 @@ class Admin:
         return member
 
     def _hand_over(self, slot: int, owner: Member) -> None:
-        """CLUSTER SETSLOT NODE: end a migration here, or the import of a slot that is ours from now on."""
+        """CLUSTER SETSLOT NODE: end a migration here, or the import of a slot that is ours from now on.
+
+        A replica does the same for its primary, and leaves it to that to take a new epoch and tell others.
+        """
         ctx = self._ctx
         state, me = ctx.state, ctx.me
         was_mine = slot in me.slots
-        keys = ctx.host.count_keys_in_slot(slot)
-        if was_mine and owner is not me and keys:
-            raise ClusterError(
-                f"Can't assign hashslot {slot} to a different node"
-                " while I still hold keys for this hash slot."
-            )
-        if not keys:
+        if not ctx.host.count_keys_in_slot(slot):
             state.migrating.pop(slot, None)
-        state.assign(SlotSet([slot]), owner)
-        # Once one side has let go of a slot, only the other's disk knows who has it.
-        ctx.save(fsync=True)
+        if slot not in owner.slots or slot in state.unclaimed:
+            state.assign(SlotSet([slot]), owner)
+            # Once one side has let go of a slot, only the other's disk knows who has it.
+            ctx.save(fsync=True)
         if was_mine and owner is not me and not me.slots and ctx.settings.allow_replica_migration:
             text = f"Configuration change detected. Reconfiguring myself as a replica of {owner.label}"
             ctx.log(LogLevel.NOTICE, text)
             self._roles.follow(owner)
-        if owner is me and state.importing.pop(slot, None) is not None:
+        if owner is not state.my_primary or state.importing.pop(slot, None) is None:
+            return
+        if owner is me:
             if self._epochs.bump():
                 ctx.log(LogLevel.NOTICE, f"configEpoch updated after importing slot {slot}")
             self._speaker.broadcast_pong()
@@ -180,14 +201,19 @@ class Admin:
     def adopt_keys(self, slots: SlotSet) -> None:
         """Keys were loaded at start: make the configuration agree with them.
 
-        A slot with keys and no owner becomes ours; one of another node is marked as importing, so that
-        nothing is lost and tools see the problem. A replica's keys are its primary's business.
+        A slot with keys and no owner becomes ours. Keys of a slot that we gave to another node, which the
+        files still had, are deleted, as they were (or were about to be) when it was given. In any other
+        slot of another node nobody can know how they came here: it is marked as importing, as Redis 7 does,
+        so that nothing is lost and tools see the problem; Valkey deletes them. A replica's keys are its
+        primary's business.
         """
         ctx = self._ctx
         if ctx.me.is_replica:
             return
         unexplained = slots - ctx.me.slots
-        for slot in unexplained:
+        if old := unexplained & ctx.state.given & ctx.state.assigned:
+            ctx.local.append(SlotsLost(old))
+        for slot in unexplained - old:
             owner = ctx.state.owner(slot)
             if slot in ctx.state.importing:
                 continue
@@ -199,7 +225,7 @@ class Admin:
                     f"I have keys for slot {slot}, but the slot is assigned to another node."
                     " Setting it to importing state."
                 )
-                ctx.state.importing[slot] = owner
+                ctx.state.import_from(slot, owner)
             ctx.log(LogLevel.NOTICE, text)
             self._changed()
 

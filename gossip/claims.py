@@ -3,11 +3,15 @@
 Every heartbeat claims slots under its sender's config epoch (a replica repeats its primary's claim, which
 binds nobody). We rebind a claimed slot when it has no owner, when its owner stopped claiming it, or when
 the claim's epoch is greater than the owner's. Slots we are importing stay as they are: an operator is at
-work there.
+work there. But when the other side of an open slot fails over, the slot goes on being open towards the one
+that has taken its place, which may claim it. A replica has open slots only as far as its primary tells it,
+and believes claims to them as to any.
 
 When the claim takes the last slot of the shard we are in, a fail-over has happened or the slots have moved,
 and we become a replica of the claimer: that is how an old primary comes back, and how the other replicas of
-a failed primary find the new one. When we merely lose some slots, the keys in them are deleted.
+a failed primary find the new one. If both have happened while we were away, and the slots that moved are the
+last that we hear of, it is still our shard's new primary that we follow. When we merely lose some slots, the
+keys in them are deleted.
 
 Who claims slots that are known here to belong to another node under a greater epoch gets an UPDATE about
 that node. So a node that was away learns the truth from whomever it reaches, even if the new owner cannot
@@ -16,7 +20,8 @@ reach it.
 A primary that calls itself a replica has given up its slots. If it follows a node of its own shard, that node
 took them over, and we move them without waiting for the new primary's own word: clients see no gap.
 
-Source: the Redis cluster specification, "Hash slots configuration propagation" and "UPDATE messages".
+Source: the Redis cluster specification, "Hash slots configuration propagation" and "UPDATE messages"; for
+fail-overs in the midst of a move, Valkey 8.
 """
 
 from __future__ import annotations
@@ -28,7 +33,6 @@ from gossip.member import NO_SLOTS, Member
 from gossip.messages import Header, Update
 from gossip.slots import SlotSet
 from gossip.speaker import Speaker
-from gossip.state import slots_of
 
 
 class Claims:
@@ -138,7 +142,7 @@ class Claims:
         assert not claimer.myself
         mine = state.my_primary
         state.unclaimed = (state.unclaimed | (claimer.slots - claimed)) - (claimer.slots & claimed)
-        wanted = claimed - claimer.slots - slots_of(state.importing)
+        wanted = claimed - claimer.slots - self._reserved(claimer)
         gained = wanted - state.assigned
         from_us = NO_SLOTS
         for owner, part in state.owners_of(wanted):
@@ -150,23 +154,67 @@ class Claims:
             state.assign(gained, claimer)
             ctx.save(fsync=True)
             ctx.recheck()
+        self._redirect_open_slots(claimer, epoch, gained, from_us)
         self._consequences(claimer, claimed, from_us)
+
+    def _reserved(self, claimer: Member) -> SlotSet:
+        """Slots that we import and that the claimer has no business with."""
+        state = self._ctx.state
+        if state.me.is_replica or not state.importing:
+            return NO_SLOTS
+        return SlotSet(slot for slot, peer in state.importing.items() if not _same_shard(peer, claimer))
+
+    def _redirect_open_slots(self, claimer: Member, epoch: int, gained: SlotSet, from_us: SlotSet) -> None:
+        """The other side of an open slot has failed over to the claimer; for a replica: the move is over."""
+        state = self._ctx.state
+        for slot, peer in list(state.migrating.items()):
+            if slot in from_us and state.me.is_replica and not _same_shard(state.me, claimer):
+                del state.migrating[slot]
+            elif self._has_taken_over(peer, claimer, epoch):
+                state.migrating[slot] = claimer
+                self._redirected(slot, claimer)
+        for slot, peer in list(state.importing.items()):
+            if slot in gained:
+                if not _same_shard(peer, claimer):
+                    del state.importing[slot]
+                elif peer is not claimer:
+                    state.importing[slot] = claimer
+                    self._redirected(slot, claimer)
+
+    def _has_taken_over(self, peer: Member, claimer: Member, epoch: int) -> bool:
+        newer = peer is not claimer and (peer.is_replica or peer.config_epoch < epoch)
+        return newer and _same_shard(peer, claimer)
+
+    def _redirected(self, slot: int, claimer: Member) -> None:
+        text = f"A failover occurred on the other side of open slot {slot}, which is now {claimer.label}"
+        self._ctx.log(LogLevel.NOTICE, text)
+        self._ctx.save(fsync=True)
+        self._ctx.recheck()
 
     def _consequences(self, claimer: Member, claimed: SlotSet, from_us: SlotSet) -> None:
         ctx = self._ctx
         me, mine = ctx.me, ctx.state.my_primary
         whole_shard = ctx.settings.allow_replica_migration or claimed == from_us
         if from_us and mine is not None and not mine.slots and whole_shard:
+            heir = self._heir(claimer)
             ctx.log(
                 LogLevel.NOTICE,
-                f"Configuration change detected. Reconfiguring myself as a replica of {claimer.label}",
+                f"Configuration change detected. Reconfiguring myself as a replica of {heir.label}",
             )
-            self._roles.follow(claimer)
+            self._roles.follow(heir)
         elif from_us and me.is_primary:
             for slot in from_us:
                 ctx.state.migrating.pop(slot, None)
             ctx.local.append(SlotsLost(from_us))
         self.leave_sub_replica()
+
+    def _heir(self, claimer: Member) -> Member:
+        """Whom to follow after the claimer took our last slot: the primary that our shard has, if it has one
+        with slots.
+        """
+        me = self._ctx.me
+        heirs = [m for m in self._ctx.state.voters() if not m.myself and _same_shard(m, me)]
+        return max(heirs, key=lambda member: member.config_epoch, default=claimer)
 
     def leave_sub_replica(self) -> None:
         """Our primary has become a replica itself: follow its primary, unless that is us."""
@@ -179,3 +227,10 @@ class Claims:
                 f"I'm a sub-replica! Reconfiguring myself as a replica of grandmaster {above.label}",
             )
             self._roles.follow(above)
+
+
+def _same_shard(one: Member, other: Member) -> bool:
+    """Whether they are the same member, or stand for the same slots."""
+    if one is other or one.primary is other or other.primary is one:
+        return True
+    return bool(one.shard_id) and one.shard_id == other.shard_id

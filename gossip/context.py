@@ -26,6 +26,7 @@ class Duty(Enum):
     ALIVE = "alive"  # notice a gap in our own time
     RANDOM_PING = "random ping"
     HEALTH = "health"
+    QUORUM = "quorum"
     CONFIRM = "confirm"
     ELECTION = "election"
     MANUAL_FAILOVER = "manual failover"

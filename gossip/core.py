@@ -20,8 +20,8 @@ ends before what comes after it begins. Before serving clients after having wait
 
 The parts, each a module with its theory on top: detector (who is alive), handshake (who belongs, and where),
 hearsay (gossip read), speaker (heartbeats written), claims (who owns what), epochs, election, failover,
-replica_migration, confirmation, vacancy and health (may we serve), admin (the operator). They share a `Context` and
-do not know the core.
+replica_migration, confirmation, vacancy and health (may we serve), admin (the operator). They share a
+`Context` and do not know the core.
 
 Source: the Redis cluster specification.
 """
@@ -104,6 +104,7 @@ class Core:
             Duty.ALIVE: self._stay_awake,
             Duty.RANDOM_PING: self._detector.ping_random,
             Duty.HEALTH: self._recheck,
+            Duty.QUORUM: self._health.watch_quorum,
             Duty.CONFIRM: self._confirmation.proceed,
             Duty.ELECTION: self._candidate.proceed,
             Duty.MANUAL_FAILOVER: self._manual.proceed,
@@ -113,6 +114,7 @@ class Core:
 
     def _start(self) -> None:
         ctx = self._ctx
+        self.state.lead_with(tls=ctx.settings.tls_first)
         self._announce()
         for member in self.state.others():
             member.created_ms = ctx.now_ms
@@ -262,6 +264,7 @@ class Core:
                 return
             if sender is not None:
                 sender.data_received_ms = ctx.now_ms
+                self._health.heard(sender)
                 if sender.link is None:
                     ctx.timers.by(sender, ctx.now_ms)
                 if message.header is not None:
@@ -408,10 +411,19 @@ class Core:
         with self._input(now_ms):
             self._admin.flush_slots()
 
-    def set_slot(self, slot: int, action: SlotAction, node_id: NodeId, now_ms: int) -> None:
-        """CLUSTER SETSLOT; `node_id` is "" for STABLE."""
+    def set_slot(
+        self, slot: int, action: SlotAction, node_id: NodeId, now_ms: int, *, told: bool = False
+    ) -> None:
+        """CLUSTER SETSLOT; `node_id` is "" for STABLE. `told`: by our primary, as its replica."""
         with self._input(now_ms):
-            self._admin.set_slot(slot, action, node_id)
+            self._admin.set_slot(slot, action, node_id, told=told)
+
+    def check_set_slot(
+        self, slot: int, action: SlotAction, node_id: NodeId, now_ms: int, *, told: bool = False
+    ) -> None:
+        """Raises ClusterError for what `set_slot` would refuse now."""
+        with self._input(now_ms):
+            self._admin.check_set_slot(slot, action, node_id, told=told)
 
     def take_slots(self, slots: SlotSet, above_epoch: int, now_ms: int) -> None:
         """The end of an atomic migration: they are ours, with a config epoch above all we know and
@@ -510,6 +522,7 @@ class Core:
         """CONFIG SET; every deadline is computed anew."""
         ctx = self._ctx
         ctx.settings = settings
+        self.state.lead_with(tls=settings.tls_first)
         self._announce()
         for member in self.state.members.values():
             if not member.myself:

@@ -214,6 +214,9 @@ class Detector:
 
     def shift(self, gap_ms: int) -> None:
         """We did not run for a while: that says nothing about the members, so give them the time again."""
+        now_ms = self._ctx.now_ms
         for member in self._ctx.state.others():
             if member.ping_sent_ms:
-                member.ping_sent_ms = min(member.ping_sent_ms + gap_ms, self._ctx.now_ms)
+                member.ping_sent_ms = min(member.ping_sent_ms + gap_ms, now_ms)
+            if member.data_received_ms:
+                member.data_received_ms = min(member.data_received_ms + gap_ms, now_ms)

@@ -49,8 +49,10 @@ class Roles:
         Everybody is told: until our primary knows, it ignores our MFSTART.
         """
         ctx = self._ctx
+        # A sibling of the one that is followed now: what it was told of open slots still holds.
+        if ctx.me.is_primary or ctx.me.shard_id != primary.shard_id:
+            ctx.state.close_slots()
         ctx.state.make_replica(ctx.me, primary)
-        ctx.state.close_slots()
         ctx.me.shard_id = primary.shard_id
         self._followed = None
         self.refresh()
@@ -64,7 +66,8 @@ class Roles:
         primary = self._ctx.me.primary
         if primary is None or primary.no_address or not primary.ip:
             return
-        target = (primary.node_id, primary.ip, primary.port)
+        port = primary.port_of(second=self._ctx.settings.replicates_by_second_port)
+        target = (primary.node_id, primary.ip, port)
         if target != self._followed:
             self._followed = target
             self._ctx.local.append(FollowPrimary(*target))

@@ -50,7 +50,7 @@ class Link:
 class Member:
     """A node of the cluster as seen from here (`myself` for the one we are).
 
-    `port` is the port clients are sent to and `plain_port` the secondary one of the header (0: none). While
+    `port` is the first port for clients and `plain_port` the second (0: none): see `gossip.settings`. While
     `handshake` holds, `node_id` is a random stand-in for the name the peer has not told us yet. `client_ipv4`
     and `client_ipv6` are what clients are told in place of `ip` ("" where nothing else is announced).
     """
@@ -130,6 +130,10 @@ class Member:
             | (self.extensions and 1024)
         )
         return _node_flag(bits)
+
+    def port_of(self, *, second: bool) -> int:
+        """The port for clients of one kind; the other one where none of that kind is known."""
+        return self.plain_port if second and self.plain_port else self.port
 
     @property
     def understands_shards(self) -> bool:

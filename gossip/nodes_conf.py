@@ -6,7 +6,9 @@ One line describes one node, as the node that wrote it sees it:
 
 and one line of the file holds the writer's epochs: `vars currentEpoch 7 lastVoteEpoch 6`. Redis 7.0 writes no
 aux fields, Redis 7.2 `tls-port`, `nodename` and `shard-id`, Valkey more of them; those not known here are
-passed over. What is written is what Redis 7.2 writes. CLUSTER NODES shows the same lines without aux fields.
+passed over. What is written is what Redis 7.2 writes, and in the `vars` line a variable of ours after slots
+were given to other nodes (`shoal-given 0-99,200`), which Redis passes over. CLUSTER NODES shows the same
+lines without aux fields.
 
 Redis starts on a file that lost its tail, with epochs of zero, and may then vote twice in one epoch. Here a
 file that cannot be what its writer left behind is a NodesConfError: the `vars` line and the line break at the
@@ -27,7 +29,7 @@ from gossip.errors import NodesConfError
 from gossip.member import Member
 from gossip.messages import NodeFlag, NodeId
 from gossip.slots import SLOT_COUNT, SlotSet
-from gossip.state import ClusterState, is_node_id, random_node_id
+from gossip.state import ClusterState, is_node_id, random_node_id, slots_of
 
 FLAG_NAMES = {
     NodeFlag.MYSELF: "myself",
@@ -48,6 +50,8 @@ _FLAGS_BY_NAME = {
 _BUS_PORT_OFFSET = 10000
 _FIXED_FIELDS = 8
 _EPOCH_MAX = 2**64 - 1
+_GIVEN = "shoal-given"
+_EPOCHS = {"currentepoch": "currentEpoch", "lastvoteepoch": "lastVoteEpoch"}
 
 _open_slot = re.compile(r"\[(\d{1,5})-([<>])-([^\]]*)\]").fullmatch
 _slot_range = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?").fullmatch
@@ -59,7 +63,8 @@ class NodeRecord:
 
     `ping_sent_ms` is 0 when no ping is under way, `pong_received_ms` 0 when none came yet; `replica_of` is ""
     for a primary; `config_epoch` of a replica is its primary's. `migrating` and `importing` map slots to the
-    other node, and stand only in the line of the writer itself. `plain_port` is the secondary port (0: none).
+    other node, and stand only in the line of the writer itself. `plain_port` is the second port (0: none),
+    and `tls_first` says whether that is the plain one.
     """
 
     node: NodeId
@@ -79,6 +84,7 @@ class NodeRecord:
     shard_id: str = ""
     human_nodename: str = ""
     plain_port: int = 0
+    tls_first: bool = False
     availability_zone: str = ""
     client_ipv4: str = ""
     client_ipv6: str = ""
@@ -86,11 +92,12 @@ class NodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class NodesConf:
-    """What a nodes.conf holds; exactly one record has the MYSELF flag."""
+    """What a nodes.conf holds; exactly one record has the MYSELF flag. For `given` see `gossip.state`."""
 
     records: tuple[NodeRecord, ...]
     current_epoch: int
     last_vote_epoch: int
+    given: SlotSet = field(default_factory=SlotSet)
 
     @property
     def myself(self) -> NodeRecord:
@@ -103,7 +110,8 @@ class NodesConf:
 def render(conf: NodesConf) -> bytes:
     """The file. Records in HANDSHAKE are left out, as their ids are not real ones yet."""
     lines = [node_line(record, aux=True) for record in conf.records if not record.flags & NodeFlag.HANDSHAKE]
-    lines.append(f"vars currentEpoch {conf.current_epoch} lastVoteEpoch {conf.last_vote_epoch}\n")
+    given = f" {_GIVEN} {','.join(str(conf.given).split())}" if conf.given else ""
+    lines.append(f"vars currentEpoch {conf.current_epoch} lastVoteEpoch {conf.last_vote_epoch}{given}\n")
     return "\n".join(lines).encode("ascii")
 
 
@@ -145,7 +153,7 @@ def _aux_fields(record: NodeRecord) -> Iterable[tuple[str, str | int]]:
         yield "client-ipv6", record.client_ipv6
     if record.client_ipv4:
         yield "client-ipv4", record.client_ipv4
-    yield "tls-port", record.plain_port
+    yield "tcp-port" if record.tls_first else "tls-port", record.plain_port
     if record.human_nodename:
         yield "nodename", record.human_nodename
     if record.shard_id:
@@ -175,10 +183,13 @@ def parse(data: bytes) -> NodesConf:
     if lines[-1]:
         raise NodesConfError(len(lines), "the line does not end: the file was cut")
     epochs: dict[str, int] = {}
+    given = SlotSet()
     records: dict[int, NodeRecord] = {}
     for number, line in enumerate(lines, 1):
         if line.lower().startswith("vars "):
-            epochs |= _parse_vars(number, line)
+            variables = _parse_vars(number, line)
+            given |= _parse_slots(number, variables.pop(_GIVEN, "").replace(",", " ").split())[0]
+            epochs |= {name: _parse_number(number, _EPOCHS[name], text) for name, text in variables.items()}
         elif line:
             record = parse_node_line(line, number)
             if not record.flags & NodeFlag.HANDSHAKE:
@@ -187,7 +198,7 @@ def parse(data: bytes) -> NodesConf:
         if name not in epochs:
             raise NodesConfError(0, f"no vars line with {name}: the file was cut")
     _check_agreement(records)
-    return NodesConf(tuple(records.values()), epochs["currentepoch"], epochs["lastvoteepoch"])
+    return NodesConf(tuple(records.values()), epochs["currentepoch"], epochs["lastvoteepoch"], given)
 
 
 def parse_node_line(line: str, number: int = 0) -> NodeRecord:
@@ -221,18 +232,20 @@ def parse_node_line(line: str, number: int = 0) -> NodeRecord:
         shard_id=_parse_id(number, aux["shard-id"]) if "shard-id" in aux else "",
         human_nodename=aux.get("nodename", ""),
         plain_port=_parse_number(number, "port", aux.get("tls-port", aux.get("tcp-port", "0")), 65535),
+        tls_first="tcp-port" in aux,
         availability_zone=aux.get("availability-zone", ""),
         client_ipv4=aux.get("client-ipv4", ""),
         client_ipv6=aux.get("client-ipv6", ""),
     )
 
 
-def _parse_vars(number: int, line: str) -> dict[str, int]:
+def _parse_vars(number: int, line: str) -> dict[str, str]:
+    """Those that are known here."""
     names_and_values = line.split()[1:]
     if len(names_and_values) % 2:
         raise NodesConfError(number, f"variable {names_and_values[-1]!r} has no value")
     pairs = zip(names_and_values[::2], names_and_values[1::2], strict=True)
-    return {name.lower(): _parse_number(number, name, value) for name, value in pairs}
+    return {name.lower(): value for name, value in pairs if name.lower() in (*_EPOCHS, _GIVEN)}
 
 
 def _parse_id(number: int, text: str) -> NodeId:
@@ -346,7 +359,7 @@ def _check_agreement(records: dict[int, NodeRecord]) -> None:
 def dump(state: ClusterState) -> bytes:
     """The nodes.conf that brings `state` back."""
     records = tuple(record_of(state, member) for member in state.members.values())
-    return render(NodesConf(records, state.current_epoch, state.last_vote_epoch))
+    return render(NodesConf(records, state.current_epoch, state.last_vote_epoch, state.given))
 
 
 def record_of(state: ClusterState, member: Member) -> NodeRecord:
@@ -370,6 +383,7 @@ def record_of(state: ClusterState, member: Member) -> NodeRecord:
         shard_id=member.shard_id,
         human_nodename=member.human_nodename,
         plain_port=member.plain_port,
+        tls_first=state.tls_first,
         availability_zone=member.availability_zone,
         client_ipv4=member.client_ipv4,
         client_ipv6=member.client_ipv6,
@@ -386,6 +400,7 @@ def load(data: bytes, now_ms: int, rng: Random) -> ClusterState:
     conf = parse(data)
     members = {record.node: _member_of(record, now_ms) for record in conf.records}
     state = ClusterState(members[conf.myself.node])
+    state.tls_first = conf.myself.tls_first
     for member in members.values():
         if not member.myself:
             state.add(member)
@@ -399,6 +414,8 @@ def load(data: bytes, now_ms: int, rng: Random) -> ClusterState:
             state.set_shard(member, member.shard_id or random_node_id(rng))
     state.migrating = {slot: members[node] for slot, node in conf.myself.migrating.items()}
     state.importing = {slot: members[node] for slot, node in conf.myself.importing.items()}
+    if state.me.is_primary:
+        state.given = conf.given - state.me.slots - slots_of(state.importing)
     state.last_vote_epoch = conf.last_vote_epoch
     state.current_epoch = conf.current_epoch
     # An epoch behind a member's can only come of an edited file; it may not make us propose a used one.

@@ -14,6 +14,10 @@ class Settings:
     means: announce the real thing, and let peers take the address they see us at. The last three have no
     directive in Redis: how long a forgotten node is kept out, and whether and how soon refused connections
     make a node suspect (`gossip.detector`).
+
+    A node may have two ports for clients, one of them over TLS. `port` is the one that nodes name first,
+    `plain_port` the second (0: none); `tls_first` says which is which, and must be the same in all nodes.
+    Replicas follow the second one with `replicates_by_second_port`.
     """
 
     node_timeout_ms: int = 15_000
@@ -27,6 +31,8 @@ class Settings:
 
     port: int = 6379
     plain_port: int = 0
+    tls_first: bool = False
+    replicates_by_second_port: bool = False
     bus_port: int = 16379
     announce_ip: str = ""
     announce_port: int = 0

@@ -4,6 +4,8 @@ Everything in a nodes.conf file is here, and nothing that knows time or sends me
 changed through these methods only, which keep four views of one truth in step: a primary's `slots`, the union
 `assigned`, the owner by slot, and the two ends of the replica relation.
 
+A slot in `given` was ours, and another node has owned it since: what data of it a restart brings back is old.
+
 A slot in `unclaimed` still stands with an owner that has stopped claiming it (it handed the slot over, and
 the new owner has not spoken yet): clients are still sent there, but we tell nobody else that it owns it, and
 any claim may take it.
@@ -46,11 +48,13 @@ class ClusterState:
         self.members: dict[NodeId, Member] = {me.node_id: me}
         self.assigned = NO_SLOTS
         self.unclaimed = NO_SLOTS
+        self.given = NO_SLOTS
         self.migrating: dict[int, Member] = {}
         self.importing: dict[int, Member] = {}
         self.current_epoch = 0
         self.last_vote_epoch = 0
         self.forgotten: dict[NodeId, int] = {}
+        self.tls_first = False  # whether members' first port is the one over TLS
         self._order: list[Member] = [me]
         self._owners: list[Member | None] | None = None
         self._size = 0
@@ -88,6 +92,17 @@ class ClusterState:
         del self.members[member.node_id]
         member.node_id = node_id
         self.members[node_id] = member
+
+    def lead_with(self, *, tls: bool) -> None:
+        """From now on members' first port is the one over TLS, or the other; where only one is known, it is
+        taken for that one.
+        """
+        if tls == self.tls_first:
+            return
+        self.tls_first = tls
+        for member in self.others():
+            if member.plain_port:
+                member.port, member.plain_port = member.plain_port, member.port
 
     def random_member(self, rng: Random) -> Member:
         """Any member, ourselves included."""
@@ -133,6 +148,8 @@ class ClusterState:
         """Turn a member without slots into a replica; `primary` None: of a node we do not know."""
         assert not member.slots
         assert primary is not member
+        if member.myself:
+            self.given = NO_SLOTS  # our data are its primary's from now on
         member.is_primary, member.is_replica = False, True
         member.migrate_to = False
         self.follow(member, primary)
@@ -163,6 +180,10 @@ class ClusterState:
         """Give slots to `owner` (None: to nobody), whoever had them."""
         if not slots:
             return
+        if owner is self.me:
+            self.given = self.given - slots
+        elif owner is not None:
+            self.given = self.given | (self.me.slots & slots)
         for holder, held in self.owners_of(slots):
             holder.slots = holder.slots - held
             self._size -= not holder.slots
@@ -192,6 +213,11 @@ class ClusterState:
                     owners[first : last + 1] = [member] * (last + 1 - first)
             self._owners = owners
         return self._owners
+
+    def import_from(self, slot: int, peer: Member) -> None:
+        """Keys of this slot come from `peer`, so those that are here are not old."""
+        self.importing[slot] = peer
+        self.given = self.given - SlotSet([slot])
 
     def close_slots(self) -> None:
         """End every migration and import of ours."""
@@ -244,6 +270,7 @@ class ClusterState:
         assert union == self.assigned
         assert self._size == sum(1 for _ in self.voters())
         assert not (self.unclaimed - self.assigned)
+        assert not (self.given & (self.me.slots | slots_of(self.importing)))
 
 
 def slots_of(open_slots: Iterable[int]) -> SlotSet:

@@ -54,7 +54,6 @@ def start(argv: list[str]) -> int:
         if arguments.sentinel:
             raise ConfigFileError("sentinel mode is not served yet")
         startup = load(arguments)
-        startup.refuse_others()
     except ConfigFileError as wrong:
         print(wrong.report(SHOAL_VERSION), file=sys.stderr)
         return 1

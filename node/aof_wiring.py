@@ -18,7 +18,8 @@ from node.log import Log
 from node.observe.access import Accesses
 from node.observe.info import Fields, Info
 from node.persistence.aof.commands import data_set_commands
-from node.persistence.aof.replay import Replay, load_directory
+from node.persistence.aof.errors import AofError
+from node.persistence.aof.replay import Replay, load_directory, load_directory_now
 from node.persistence.aof.service import Aof, Hands
 from node.persistence.child import Forks
 from node.persistence.libraries import Libraries
@@ -29,6 +30,7 @@ from node.server.after import After
 from node.server.cron import Cron
 from node.server.dispatch import Dispatcher
 from node.server.loop import Reactor
+from node.transactions import Transactions
 
 
 class MakingParts(Protocol):
@@ -63,9 +65,22 @@ class LoadingParts(Protocol):
     accesses: Accesses
     dispatcher: Dispatcher
     replication: Replication
+    transactions: Transactions
+    databases: list[Database]
+    after: After
     aof: Aof
 
     def new_call(self) -> Call: ...
+
+
+def end_at_once(log: Log) -> Callable[[str], None]:
+    """What ends the process when to go on would break a promise."""
+
+    def die(why: str) -> None:
+        log.warning(why)
+        os._exit(1)
+
+    return die
 
 
 def make_aof(node: MakingParts) -> Aof:
@@ -84,10 +99,6 @@ def make_aof(node: MakingParts) -> Aof:
         stamp_s = node.clock.now_ms // 1000 if config[directives.AOF_TIMESTAMP_ENABLED] else None
         return data_set_commands(node.databases, node.snapshots.functions(), stamp_s, wrote)
 
-    def die(why: str) -> None:
-        log.warning(why)
-        os._exit(1)
-
     hands = Hands(
         tellers=after.tellers,
         files=after.files,
@@ -97,7 +108,7 @@ def make_aof(node: MakingParts) -> Aof:
         offset=replication.offset,
         is_replica=lambda: not replication.is_primary,
         settle=reactor.settle,
-        die=die,
+        die=end_at_once(log),
     )
     aof = Aof(config, log, node.clock, node.guards, node.forks, hands)
     replication.on_data_replaced.append(aof.start_anew)
@@ -110,7 +121,7 @@ def make_aof(node: MakingParts) -> Aof:
     return aof
 
 
-def new_replay(node: LoadingParts) -> Replay:
+def new_replay(node: LoadingParts, *, at_once: bool = False) -> Replay:
     """What loads the files of an AOF into the node."""
     session = Session(0, node.new_call(), Gone(), b"", b"")
     session.from_primary = True
@@ -122,9 +133,10 @@ def new_replay(node: LoadingParts) -> Replay:
         node.changes,
         node.policy,
         node.log,
-        node.loading.progress,
+        (lambda _read_bytes: None) if at_once else node.loading.progress,
         node.libraries.take,
         node.accesses.loaded,
+        at_once=at_once,
     )
 
 
@@ -136,6 +148,32 @@ async def load_aof(node: LoadingParts) -> bool:
     if found:
         node.log.notice(f"DB loaded from append only file: {node.loading.elapsed_s:.3f} seconds")
     return found
+
+
+def reload_aof(node: LoadingParts) -> None:
+    """DEBUG LOADAOF: the data set is what the files of the AOF make it, and nobody is told of a change.
+
+    Raises AofError while they do not hold all. When they cannot be loaded the process ends: what is in memory
+    then is nobody's data, and must not be saved.
+    """
+    aof, after, log = node.aof, node.after, node.log
+    aof.write_all()
+    tellers, watchers = after.tellers[:], after.watchers[:]
+    after.tellers.clear()
+    after.watchers.clear()
+    try:
+        for database in node.databases:
+            database.clear()
+        node.libraries.take([])
+        cut = node.config[directives.AOF_LOAD_TRUNCATED]
+        load_directory_now(aof.directory, new_replay(node, at_once=True), cut_torn_tail=cut)
+    except AofError as wrong:
+        end_at_once(log)(str(wrong))
+    finally:
+        after.tellers[:], after.watchers[:] = tellers, watchers
+    node.replication.choose_expiry()
+    node.transactions.all_replaced()
+    log.warning("Append Only File loaded by DEBUG LOADAOF")
 
 
 def aof_fields(aof: Aof) -> Fields:

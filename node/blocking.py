@@ -23,9 +23,13 @@ from node.command.call import Call
 from node.command.session import Block, Session
 from node.errors import CommandError
 from node.keyspace.changes import Change, EventClass
+from node.observe.info import Fields
 from node.resp.encode import error
 
 BLOCKED_KIND = b"keys"
+
+TAKES_OF_GROUP = b"group:"
+"""What `takes` of those begins with who read as a group: they hear that their key is gone, too."""
 
 Attempt = Callable[[Call, bytes], bytes | None]
 """Tries again, since the key has changed; the reply, or None when there is still nothing. To take from
@@ -44,6 +48,10 @@ class Apply(Protocol):
     """Applies what an attempt changed: that of server/after.py."""
 
     def __call__(self, session: Session, argv: list[bytes]) -> None: ...
+
+
+def _is_of_group(takes: bytes) -> bool:
+    return takes.startswith(TAKES_OF_GROUP)
 
 
 def _allow(_session: Session, _argv: list[bytes]) -> None:
@@ -133,6 +141,12 @@ class Blocking:
     def key_count(self) -> int:
         """How many keys are waited for."""
         return len(self._queues)
+
+    def info(self) -> Fields:
+        """Fields of INFO clients."""
+        yield "total_blocking_keys", len(self._queues)
+        of_groups = [key for key, queues in self._queues.items() if any(map(_is_of_group, queues))]
+        yield "total_blocking_keys_on_nokey", len(of_groups)
 
     # Keys change
 

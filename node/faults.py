@@ -1,9 +1,10 @@
 """Faults on purpose: what DEBUG FAULT makes a node suffer, for drills that have no privileges.
 
 Two kinds. Peers may be *cut off*: frames of the bus to and from them vanish, as in a network that loses
-everything (nobody is told, connections stay open until somebody gives up), and no connection to them is made
-for replication or MIGRATE. And the disk may be *slow*: each sync of the AOF or of nodes.conf takes so much
-longer. Every fault ends by itself after the time it was given: whoever asked for it may have died since.
+everything (nobody is told, connections stay open until somebody gives up), and connections to them for
+replication, MIGRATE and migrations end and are not made. And the disk may be *slow*: each sync of the AOF or
+of nodes.conf takes so much longer. Every fault ends by itself after the time it was given: whoever asked for
+it may have died since.
 
 A node without faults pays a look at an empty set for each frame and nothing for a command.
 """

@@ -58,6 +58,7 @@ class Lifecycle:
         self._aborted = trio.Event()
         self._prepared = False
         self._options = ShutdownOptions()
+        self.is_signalled = False  # a signal has come whose request the loop has not come to yet
         self.lagging: list[Callable[[], list[str]]] = []
         self.final_save: Callable[[bool | None], None] = _nothing_saves
         self.before_exit: list[Callable[[], None]] = []

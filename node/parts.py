@@ -27,6 +27,7 @@ from node.eviction import Eviction
 from node.faults import Faults
 from node.guards import Guard, Guards
 from node.identity import Identity
+from node.keysizes import KeySizes
 from node.keyspace.changes import Changes
 from node.keyspace.database import Database, Policy
 from node.keyspace.disposal import Disposal
@@ -36,6 +37,7 @@ from node.migration.access import MigrationAccess
 from node.migration.leftovers import Leftovers
 from node.migration.service import Migrations
 from node.migration_wiring import make_migrations
+from node.modules.service import Modules
 from node.moving.flight import KeysInFlight, WritesHeld
 from node.moving.loads import Loads
 from node.moving.service import Moving
@@ -68,6 +70,8 @@ from node.server.loop import Reactor
 from node.server.server import Server
 from node.table_wiring import command_table
 from node.timers import Timers
+from node.tls.contexts import Tls
+from node.tracking import Tracking
 from node.transactions import Transactions
 
 
@@ -126,6 +130,7 @@ class Parts:
         self.timers = Timers(self.clock, self.reactor.settle)
         self.faults = Faults(lambda ms, heal: self.timers.at(self.clock.update() + ms, heal))
         self.identity = Identity(config)
+        self.tls = Tls(config, self.log)
 
     def _make_sessions(self) -> None:
         """Clients, and what they wait for and hear."""
@@ -141,6 +146,16 @@ class Parts:
         self.notifications = Notifications(
             config, self.databases, self.changes, self.after.watchers, self.pubsub
         )
+        self.tracking = Tracking(
+            config,
+            self.clock,
+            self.clients,
+            self.timers,
+            self.pushes,
+            self.after.watchers,
+            self.reactor.before_flush,
+        )
+        self.key_sizes = KeySizes(self.databases, self.clock, self.clients, self.timers)
 
     def _make_observers(self) -> None:
         config = self.config
@@ -230,7 +245,7 @@ class Parts:
         )
         hands.deliver.append(self.pubsub.receive)
         rng = random.Random(secrets.randbits(64))
-        cluster = Cluster(self.config, self.log, host, hands, key_exists, rng)
+        cluster = Cluster(self.config, self.log, host, hands, key_exists, rng, self.tls.for_bus)
         self.reactor.before_turn.append(cluster.wake)
         self.reactor.before_flush.append(cluster.end_of_turn)
         return cluster
@@ -287,7 +302,11 @@ class Parts:
             self.libraries,
             self.is_replica,
         )
-        self.table = command_table(self._services(), lines, self.acl, by_slot=self.cluster is not None)
+        self.modules = Modules(config, self.log, self.clients)
+        self.modules.categories = self.acl.categories
+        self.modules.on_change = [self.acl.bind, self.accesses.wrap_all]
+        services = self._services()
+        self.table = command_table(services, lines, self.acl, self.modules, by_slot=self.cluster is not None)
         self.eviction = Eviction(
             config,
             self.log,
@@ -323,12 +342,14 @@ class Parts:
             self.dispatcher,
             self.new_call,
             self.acl,
+            self.tls,
         )
 
     def _services(self) -> list[object]:
         """What commands may need: see node.command.spec."""
         return [
             self.cluster_access,
+            self.modules,
             MigrationAccess(self.migrations),
             self.moving,
             self.loads,
@@ -341,6 +362,8 @@ class Parts:
             self.transactions,
             self.scripting,
             self.pubsub,
+            self.tracking,
+            self.key_sizes,
             self.clients,
             self.config,
             self.accesses,

@@ -219,7 +219,7 @@ class PubSub:
         pushes = self._pushes
         current = pushes.current
         for session in audience:
-            data = push if session.call.reply is RESP3 else array
+            data = push if session.speaks is RESP3 else array
             if session is current:
                 pushes.held.append(data)
             else:

@@ -1,4 +1,6 @@
-"""What a change of the slot map, or a fault on purpose, means to those who wait, listen and talk to peers."""
+"""What a change of the slot map, or a fault on purpose, means to those who wait, listen and talk to peers,
+and how peers are talked to.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from node.parts import Parts
 
 def wire_routes(parts: Parts) -> None:
     _let_faults_reach(parts)
+    _speak_tls(parts)
     cluster = parts.cluster
     if cluster is None:
         return
@@ -34,6 +37,8 @@ def _follow_routes(parts: Parts, cluster: Cluster) -> None:
         parts.timers.at(parts.clock.now_ms, lambda: end_lost_waits(parts.blocking, router))
     if parts.pubsub.has_shard_channels:
         parts.timers.at(parts.clock.now_ms, lambda: parts.pubsub.leave_slots(router.keeps_channels))
+    if parts.tracking.has_keys:
+        parts.timers.at(parts.clock.now_ms, lambda: parts.tracking.leave_slots(router.keeps_channels))
 
 
 def _take_over(parts: Parts, cluster: Cluster) -> None:
@@ -42,6 +47,14 @@ def _take_over(parts: Parts, cluster: Cluster) -> None:
         cluster.order(lambda core, now_ms: core.failover(FailoverMode.FORCE, now_ms))
     except CommandError as refused:
         parts.log.warning(f"No fail-over: {refused.text.decode()}")
+
+
+def _speak_tls(parts: Parts) -> None:
+    """As tls-replication and tls-cluster say, each time a connection is made."""
+    parts.replication.follower.tls = parts.tls.to_primary
+    parts.moving.targets.tls = parts.tls.to_node
+    if parts.migrations is not None:
+        parts.migrations.tls = parts.tls.to_primary
 
 
 def _let_faults_reach(parts: Parts) -> None:
@@ -55,6 +68,10 @@ def _let_faults_reach(parts: Parts) -> None:
             follower.drop()
 
     faults.on_cut.append(leave_primary)
+    faults.on_cut.append(lambda _peers: parts.moving.targets.cut_off())
+    if parts.migrations is not None:
+        parts.migrations.cut = lambda: faults.cut
+        faults.on_cut.append(parts.migrations.cut_off)
     if parts.cluster is not None:
         parts.cluster.slow_syncs(faults.before_sync)
         faults.on_cut.append(parts.cluster.cut_off)

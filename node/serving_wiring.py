@@ -17,7 +17,7 @@ def wire_serving(parts: Parts) -> None:
     transactions.units = parts.dispatcher
     transactions.refusal = parts.acl.refusal_in_exec
     parts.clients.on_removed.append(transactions.unwatch)
-    parts.replication.on_data_replaced.append(transactions.all_replaced)
+    parts.replication.on_data_replaced += [transactions.all_replaced, parts.tracking.all_changed]
     parts.replication.dispatcher = parts.dispatcher
     parts.replication.follower.prepare = parts.loads.prepare
     parts.replication.follower.note_use = parts.accesses.loaded
@@ -25,6 +25,9 @@ def wire_serving(parts: Parts) -> None:
     if parts.migrations is not None:
         parts.migrations.table = parts.table
     parts.dispatcher.discard = transactions.discard
+    parts.modules.units = parts.dispatcher
+    parts.dispatcher.on_read = parts.tracking.read
+    parts.dispatcher.end_caching = parts.tracking.end_of_command
     parts.dispatcher.gates += _gates(parts)
     parts.pubsub.pass_on = lambda *told: _pass_on(parts, *told)
     parts.cron.every_second.append(parts.server.tend)

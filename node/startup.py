@@ -8,7 +8,7 @@ from collections.abc import Callable
 import trio
 
 from gossip.slots import SLOT_COUNT, SlotSet
-from node.aof_wiring import load_aof
+from node.aof_wiring import end_at_once, load_aof, reload_aof
 from node.cluster.settings import bus_port
 from node.collector import short_pauses
 from node.config import table as directives
@@ -19,15 +19,20 @@ from node.persistence.aof.errors import AofError
 from node.persistence.files import InUseError
 from node.persistence.rdb import LoadError
 from node.persistence.saving import SaveError
+from node.replication.void import has_lost_data
 from node.server import banner
 from node.server.listen import tcp_listeners
 from node.server.process import CannotStartError, PidFile, ServiceManager, fit_open_files
 from node.server.signals import shutdown_signals
+from node.tls.contexts import TlsError
 
 
 def wire_saving(parts: Parts) -> None:
     """When the node saves by itself: at save points, and last of all."""
     parts.saving.position = lambda: None if parts.is_importing() else parts.replication.position()
+    parts.saving.is_replica = lambda: not parts.replication.is_primary
+    parts.saving.die = end_at_once(parts.log)
+    parts.aof.reload = lambda: reload_aof(parts)
     parts.cron.every_100ms.append(parts.saving.tick)
     parts.lifecycle.final_save = lambda wanted: _save_last(parts, wanted)
 
@@ -64,6 +69,8 @@ async def load_data(parts: Parts) -> None:
     if parts.cluster is not None:
         slots = SlotSet(slot for slot in range(SLOT_COUNT) if parts.databases[0].slot_count(slot))
         parts.cluster.order(lambda core, now_ms: core.adopt_keys(slots, now_ms))
+        if has_lost_data(parts.config, parts.databases, parts.replication.position()):
+            parts.cluster.order(lambda core, now_ms: core.lost_data(now_ms))
 
 
 class Life:
@@ -82,6 +89,7 @@ class Life:
         with shutdown_signals(config, parts.lifecycle, log), short_pauses():
             fit_open_files(config, log)
             self._prepare_saving()
+            self._prepare_tls()
             pid_file.write()
             banner.say_mode(log, config, parts.identity)
             banner.say_warnings(log, config)
@@ -152,6 +160,13 @@ class Life:
             raise CannotStartError(str(taken)) from None
         except OSError as failed:
             self._parts.log.warning(f"No data can be saved to {saving.path}: {failed.strerror}")
+
+    def _prepare_tls(self) -> None:
+        """Raises CannotStartError."""
+        try:
+            self._parts.tls.configure()
+        except TlsError as wrong:
+            raise CannotStartError(f"Failed to configure TLS: {wrong}") from None
 
     def _metrics_listeners(self) -> list[socket.socket]:
         """Raises ListenError."""

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ import pytest
 # --- redis-server and free ports ---
 
 _PORTS = itertools.cycle(range(10_000, 22_000, 4))
-_START_DEADLINE_S = 10.0
+_START_DEADLINE_S = 60.0
 
 
 def _is_free(port: int) -> bool:
@@ -101,3 +102,39 @@ def _wait_accepting(server: RunningServer) -> None:
             if server.process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail((server.directory / "redis.log").read_text())
             time.sleep(0.01)
+
+
+# --- certificates ---
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with ca.crt, and NAME.crt and NAME.key of: node (for 127.0.0.1 and node.example),
+    client, other (for other.example), expired, and foreign, whose authority is another one.
+    """
+    import trustme  # takes a tenth of a second, which other tests need not pay
+
+    directory = tmp_path_factory.mktemp("certificates")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(directory / "ca.crt")
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    for name, issued in (
+        ("node", authority.issue_cert("127.0.0.1", "node.example")),
+        ("client", authority.issue_cert("client.example")),
+        ("other", authority.issue_cert("other.example")),
+        ("expired", authority.issue_cert("127.0.0.1", not_after=long_ago)),
+        ("foreign", trustme.CA().issue_cert("127.0.0.1", "foreign.example")),
+    ):
+        issued.private_key_pem.write_to_path(directory / f"{name}.key")
+        issued.cert_chain_pems[0].write_to_path(directory / f"{name}.crt")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tls_arguments(certificates: Path) -> list[str]:
+    """For a node, ours or a redis-server, that has TLS; the ports come beside them."""
+    return [
+        *("--tls-cert-file", str(certificates / "node.crt")),
+        *("--tls-key-file", str(certificates / "node.key")),
+        *("--tls-ca-cert-file", str(certificates / "ca.crt")),
+    ]

@@ -11,7 +11,7 @@ import trio
 from ctl.commands.common import Verb, json_option, run, target, target_options
 from ctl.errors import UsageError
 from ctl.execute.backup import Ask, Meter, plan_backup, take_backup
-from ctl.execute.backup_files import check_new, read_manifest, verify
+from ctl.execute.backup_files import check_new, read_manifest, remove_abandoned, verify
 from ctl.plan.backup import Manifest
 from ctl.render import backup as show
 from ctl.render import machine
@@ -57,6 +57,8 @@ def command(where: Path, from_replicas: bool, verify_only: bool, dry_run: bool, 
         else:
             show.print_sources(stdout(), sources, where)
         return
+    for path in remove_abandoned(where.parent):
+        click.echo(f"ctl: removed {path}, left by a backup whose ctl was killed", err=True)
     with show.transfer_progress(quiet=as_json) as on_progress:
         manifest = run(lambda: take_backup(ask, on_progress))
     _show(manifest, where, as_json=as_json)

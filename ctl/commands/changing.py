@@ -30,8 +30,9 @@ from ctl.plan.change_file import to_json
 from ctl.plan.moves import risks_of
 from ctl.plan.progress import OnChangeEvent
 from ctl.render import machine
-from ctl.render.change import change_progress, outcome_line, plan_document, print_plan
+from ctl.render.change import outcome_line, plan_document, print_plan
 from ctl.render.console import stderr, stdout
+from ctl.render.progress import progress
 from ctl.snapshot import ClusterSnapshot
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
@@ -157,7 +158,7 @@ def _write(path: Path, change: Change) -> None:
 
 def carry_out(terms: Terms, running: Callable[[OnChangeEvent], Awaitable[Result]]) -> None:
     """Runs and shows the outcome. Raises CtlError."""
-    with change_progress(quiet=terms.as_json) as on_event:
+    with progress(quiet=terms.as_json) as on_event:
         result = run(lambda: running(on_event))
     if terms.as_json:
         click.echo(machine.text(_document(result)))

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import click
 
 from ctl.commands.common import Target, Verb, json_option, run, target, target_options
-from ctl.errors import EXIT_FAILED
+from ctl.commands.findings import fail_on_option, tell
 from ctl.execute.survey import survey
 from ctl.plan.check import check
-from ctl.render import machine
-from ctl.render.cluster import print_findings, summary
-from ctl.render.console import stdout
-from ctl.render.words import plural
 from ctl.snapshot import Address
 from ctl.survey import Survey
 
 
 @click.command("check", cls=Verb)
-@click.option(
-    "--fail-on",
-    type=click.Choice(["warning", "error"]),
-    default="warning",
-    show_default=True,
-    help="The least severity that makes the exit status 1.",
-)
+@fail_on_option
 @target_options
 @json_option
-@click.pass_context
 def command(
-    ctx: click.Context,
     fail_on: str,
     addr: Address | None,
     directory: Path,
@@ -46,21 +33,7 @@ def command(
     """
     where = target(addr, directory, user, password)
     looked = run(lambda: look_closely(where))
-    findings = check(looked)
-    problems = [finding for finding in findings if finding.is_problem]
-    if as_json:
-        listed = [machine.finding(finding) for finding in findings]
-        document = {"ok": not problems, "findings": listed, **machine.cluster(looked.snapshot)}
-        click.echo(machine.text(document))
-    else:
-        console = stdout()
-        console.print(summary(looked.snapshot))
-        print_findings(console, findings)
-        counted = Counter(finding.severity for finding in problems)
-        told = " and ".join(plural(number, severity) for severity, number in counted.items())
-        console.print(told or "no problems found")
-    if any(finding.severity == "error" or fail_on == "warning" for finding in problems):
-        ctx.exit(EXIT_FAILED)
+    tell(looked.snapshot, check(looked), fail_on=fail_on, as_json=as_json, facts={})
 
 
 async def look_closely(where: Target) -> Survey:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -22,9 +22,12 @@ from ctl.errors import EXIT_INTERRUPTED, EXIT_STATUSES, CtlError, UsageError
 from ctl.execute.fleet import Credentials, Fleet, telling
 from ctl.execute.gather import gather
 from ctl.execute.local import LocalCluster, load
+from ctl.execute.tls import TlsOptions
 from ctl.snapshot import Address, ClusterSnapshot
 
 DEFAULT_DIRECTORY = "data/shoal"
+TLS = "ctl.tls"
+STOPPING_NOTED_S = 0.7
 
 Result = TypeVar("Result")
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
@@ -99,13 +102,63 @@ def directory_option(function: Decorated) -> Decorated:
 
 
 def credentials_options(function: Decorated) -> Decorated:
+    """--user, --password, and redis-cli's options for TLS: the arguments of `credentials`."""
     user = click.option("--user", envvar="SHOAL_USER", show_envvar=True, help="User to authenticate as.")
     password = click.option("--password", envvar="SHOAL_PASSWORD", show_envvar=True, help="Password to give.")
-    return user(password(function))
+    return user(password(_tls_options(function)))
+
+
+def _tls_options(function: Decorated) -> Decorated:
+    """Their values are no arguments of the verb: `credentials` finds them in the context."""
+
+    def option(
+        name: str, field: str, help_text: str, *, flag: bool = False, file: bool = False
+    ) -> Callable[[Decorated], Decorated]:
+        return click.option(
+            name,
+            f"tls_{field}",
+            is_flag=flag,
+            type=click.Path(exists=True, resolve_path=True) if file else None,
+            envvar=f"SHOAL_{name.strip('-').upper()}",
+            show_envvar=True,
+            expose_value=False,
+            callback=_keep_tls_option,
+            help=help_text,
+        )
+
+    function = option("--insecure", "insecure", "With --tls: check no certificate.", flag=True)(function)
+    function = option("--sni", "name", "With --tls: the name that certificates must be for.")(function)
+    function = option("--key", "key", "With --tls: the key of --cert.", file=True)(function)
+    function = option("--cert", "certificate", "With --tls: certificate to show.", file=True)(function)
+    function = option("--cacertdir", "ca_directory", "With --tls: directory of authorities.", file=True)(
+        function
+    )
+    function = option("--cacert", "ca_file", "With --tls: file of authorities to trust.", file=True)(function)
+    return option("--tls", "on", "Speak TLS.", flag=True)(function)
+
+
+def _keep_tls_option(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+    assert parameter.name is not None
+    ctx.meta.setdefault(TLS, {})[parameter.name.removeprefix("tls_")] = value
+
+
+def credentials(user: str | None, password: str | None, *, tls: bool | None = None) -> Credentials:
+    """What the verb's options say; `tls` in place of --tls. Raises UsageError for options that do not go
+    together.
+    """
+    given = dict(click.get_current_context().meta.get(TLS, {}))
+    on = given.pop("on", False)
+    if not (on if tls is None else tls):
+        return Credentials(user, password)
+    if bool(given["certificate"]) != bool(given["key"]):
+        raise UsageError(
+            "--cert and --key go together", "A certificate is shown with the key that it is for."
+        )
+    return Credentials(user, password, TlsOptions(**given))
 
 
 def target_options(function: Decorated) -> Decorated:
-    """--addr, --dir, --user, --password: the arguments of `target`."""
+    """--addr, --dir, --user, --password: the arguments of `target`, and options for TLS."""
     help_text = "Any node of the cluster, instead of the local cluster in --dir."
     addr = click.option("--addr", type=address, metavar="HOST:PORT", help=help_text)
     return addr(directory_option(credentials_options(function)))
@@ -121,11 +174,14 @@ def address(text: str | Address) -> Address:
 
 def target(addr: Address | None, directory: Path, user: str | None, password: str | None) -> Target:
     """The cluster of `addr`, else the one recorded in `directory`. Raises UsageError for neither."""
-    given = Credentials(user, password)
+    given = credentials(user, password)
     if addr is not None:
         return Target((addr,), given, None)
     cluster = local_cluster(directory)
-    return Target(tuple(cluster.addresses), given if password else cluster.credentials, cluster)
+    known = cluster.credentials
+    if password:
+        known = replace(known, user=user, password=password)
+    return Target(tuple(cluster.addresses), replace(known, tls=given.tls or known.tls), cluster)
 
 
 def local_cluster(directory: Path) -> LocalCluster:
@@ -161,13 +217,18 @@ async def _interruptible(function: Callable[[], Awaitable[Result]]) -> Result:
     results: list[Result] = []
     with trio.open_signal_receiver(signal.SIGINT) as interrupts:
         async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope()
 
             async def cancel_on_interrupt() -> None:
                 async for _ in interrupts:
-                    nursery.cancel_scope.cancel()
+                    scope.cancel()
+                    await trio.sleep(STOPPING_NOTED_S)
+                    # Not click.echo, which writes past a progress display into its line.
+                    print("ctl: stopping; what is under way is brought to a good end first", file=sys.stderr)
 
             nursery.start_soon(cancel_on_interrupt)
-            results.append(await function())
+            with scope:
+                results.append(await function())
             nursery.cancel_scope.cancel()
     if not results:
         raise KeyboardInterrupt

@@ -16,6 +16,7 @@ from ctl.commands.common import (
     Verb,
     address,
     confirm,
+    credentials,
     credentials_options,
     directory_option,
     json_option,
@@ -104,14 +105,14 @@ def command(
     With --if-missing it may be run again: a cluster of exactly these nodes is waited for until all is well
     with it (those of a local one are started where they do not run), and nothing of it is changed.
     """
-    credentials = Credentials(user, password)
+    given = credentials(user, password)
     directives = ctx.meta.get(DIRECTIVES, [])
     terms = Terms(timeout, if_missing, yes, as_json)
     if addresses:
         _refuse_local_options(ctx, directives)
-        _make_of_running(addresses, replicas, credentials, terms)
+        _make_of_running(addresses, replicas, given, terms)
         return
-    spec = _local_spec(replicas=replicas, credentials=credentials, directives=directives, **local_options)
+    spec = _local_spec(replicas=replicas, credentials=given, directives=directives, **local_options)
     named = ctx.get_parameter_source("directory") == ParameterSource.COMMANDLINE
     _make_local(spec, terms, named=named)
 
@@ -154,7 +155,15 @@ def _make_local(spec: LocalSpec, terms: Terms, *, named: bool) -> None:
             waiting = [node for node in there.nodes if not node.running]
             snapshot = run(lambda: start_nodes(there, waiting, on_event, timeout_s=terms.timeout_s))
             on_event(Note(EXISTS))
-    created.show_local(snapshot, cluster.directory, notes, named=named, as_json=terms.as_json)
+    tls = cluster.credentials.tls
+    created.show_local(
+        snapshot,
+        cluster.directory,
+        notes,
+        tls=tls.for_redis_cli() if tls else "",
+        named=named,
+        as_json=terms.as_json,
+    )
 
 
 @contextmanager

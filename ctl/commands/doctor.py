@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import click
 
 from ctl.commands.common import Target, Verb, json_option, run, target, target_options
-from ctl.errors import EXIT_FAILED
+from ctl.commands.findings import fail_on_option, tell
 from ctl.execute.doctor import examine
 from ctl.plan.doctor import diagnose
 from ctl.plan.doctor_facts import Examination
-from ctl.render import machine
-from ctl.render.cluster import print_findings, summary
-from ctl.render.console import stdout
 from ctl.render.words import plural
 from ctl.snapshot import Address
 
 
 @click.command("doctor", cls=Verb)
-@click.option(
-    "--fail-on",
-    type=click.Choice(["warning", "error"]),
-    default="warning",
-    show_default=True,
-    help="The least severity that makes the exit status 1.",
-)
+@fail_on_option
 @click.option(
     "--sample",
     type=click.IntRange(min=0),
@@ -36,9 +26,7 @@ from ctl.snapshot import Address
 )
 @target_options
 @json_option
-@click.pass_context
 def command(
-    ctx: click.Context,
     fail_on: str,
     sample: int,
     addr: Address | None,
@@ -55,27 +43,15 @@ def command(
     """
     where = target(addr, directory, user, password)
     examination = run(lambda: _examine(where, sample))
-    findings = diagnose(examination)
-    problems = [finding for finding in findings if finding.is_problem]
-    if as_json:
-        document: dict[str, machine.Json] = {
-            "ok": not problems,
-            "findings": [machine.finding(finding) for finding in findings],
-            "sampled_keys": examination.sampled_key_count,
-            **machine.cluster(examination.snapshot),
-        }
-        click.echo(machine.text(document))
-    else:
-        console = stdout()
-        console.print(summary(examination.snapshot))
-        print_findings(console, findings)
-        counted = Counter(finding.severity for finding in problems)
-        told = " and ".join(plural(number, severity) for severity, number in counted.items())
-        console.print(
-            f"{told or 'no problems found'} · {plural(examination.sampled_key_count, 'key')} sampled"
-        )
-    if any(finding.severity == "error" or fail_on == "warning" for finding in problems):
-        ctx.exit(EXIT_FAILED)
+    count = examination.sampled_key_count
+    tell(
+        examination.snapshot,
+        diagnose(examination),
+        fail_on=fail_on,
+        as_json=as_json,
+        facts={"sampled_keys": count},
+        told_too=f"{plural(count, 'key')} sampled",
+    )
 
 
 async def _examine(where: Target, sample: int) -> Examination:

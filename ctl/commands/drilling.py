@@ -21,61 +21,28 @@ from ctl.render.progress import progress
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
+PAGE = click.Path(path_type=Path, dir_okay=False)
+
 
 def drill_options(function: Decorated) -> Decorated:
     """Limits, the workload, the page, and which cluster."""
-    options = [
-        click.option(
-            "--max-unavailable-ms",
-            type=click.FloatRange(0),
-            help="Longest time that a shard takes no writes.",
-        ),
-        click.option("--max-lost", type=click.IntRange(0), help="Acknowledged writes that may be lost."),
-        click.option("--max-errors", type=click.IntRange(0), help="Errors that clients may see."),
-        click.option(
-            "--report",
-            "page_path",
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="Write a page, FILE.md or FILE.html.",
-        ),
-        click.option(
-            "--rate",
-            default=100.0,
-            show_default=True,
-            type=click.FloatRange(1, 10_000),
-            help="Writes a second, to each shard.",
-        ),
-        click.option(
-            "--keys",
-            default=128,
-            show_default=True,
-            type=click.IntRange(1, 16384),
-            help="Keys for each shard.",
-        ),
-        click.option(
-            "--client-timeout-ms",
-            default=500,
-            show_default=True,
-            type=click.IntRange(10),
-            help="How long clients wait for a reply.",
-        ),
-        click.option(
-            "--warm-up",
-            default=2.0,
-            show_default=True,
-            type=click.FloatRange(0),
-            help="Seconds that clients write before.",
-        ),
-        click.option(
-            "--timeout",
-            default=60.0,
-            show_default=True,
-            type=click.FloatRange(0.1),
-            help="Seconds to be well again in.",
-        ),
-    ]
-    for option in reversed(options):
-        function = option(function)
+    number = click.FloatRange
+    count = click.IntRange
+    for name, values, default, text in reversed(
+        (
+            ("--max-unavailable-ms", number(0), None, "Longest time that a shard takes no writes."),
+            ("--max-lost", count(0), None, "Acknowledged writes that may be lost."),
+            ("--max-errors", count(0), None, "Errors that clients may see."),
+            ("--report", PAGE, None, "Write a page, FILE.md or FILE.html."),
+            ("--rate", number(1, 10_000), 100.0, "Writes a second, to each shard."),
+            ("--keys", count(1, 16384), 128, "Keys for each shard."),
+            ("--client-timeout-ms", count(10), 500, "How long clients wait for a reply."),
+            ("--warm-up", number(0), 2.0, "Seconds that clients write before."),
+            ("--timeout", number(0.1), 60.0, "Seconds to be well again in."),
+        )
+    ):
+        shown = default is not None
+        function = click.option(name, type=values, default=default, show_default=shown, help=text)(function)
     return target_options(yes_option(json_option(function)))
 
 
@@ -96,7 +63,7 @@ def drill(kind: Kind, options: dict[str, Any], **planning: Any) -> None:
     """Everything after the arguments. Raises CtlError; ends with status 1 when a limit is broken."""
     as_json = options["as_json"]
     where = target(options["addr"], options["directory"], options["user"], options["password"])
-    path = options["page_path"]
+    path = options["report"]
     if path is not None and not path.absolute().parent.is_dir():
         raise CtlError(f"cannot write {path}: no such directory")
     planned, node_timeout_ms = run(lambda: _plan(where, kind, planning))

@@ -10,23 +10,20 @@ import trio
 
 from ctl.commands.common import (
     Verb,
-    confirm,
+    credentials,
     json_option,
     run,
     target,
     target_options,
     yes_option,
 )
-from ctl.commands.restore import existing_of, finish
+from ctl.commands.restore import existing_of, finish, wanted
 from ctl.errors import UsageError
 from ctl.execute.backup import Meter
-from ctl.execute.fleet import Credentials
 from ctl.execute.import_ import Mode, Order, Origin, look_at_file, look_at_server, look_at_target, run_import
 from ctl.execute.import_live import follow
 from ctl.execute.restore import Into
 from ctl.render import backup as show
-from ctl.render import machine
-from ctl.render.console import stderr, stdout
 from ctl.snapshot import Address
 
 SECONDS = click.FloatRange(0.1)
@@ -37,6 +34,9 @@ SECONDS = click.FloatRange(0.1)
 @click.option("--source-user", envvar="SHOAL_SOURCE_USER", show_envvar=True, help="User at the source.")
 @click.option(
     "--source-password", envvar="SHOAL_SOURCE_PASSWORD", show_envvar=True, help="Password at the source."
+)
+@click.option(
+    "--source-tls", is_flag=True, help="Speak TLS to the source, with the same files as with --tls."
 )
 @click.option("--db", type=click.IntRange(0), help="Which database of the source; others are left out.")
 @click.option("--replace", is_flag=True, help="Replace keys that the cluster has already.")
@@ -63,15 +63,8 @@ def command(source: str, dry_run: bool, **options: Any) -> None:
     order = _order(options)
     origin = _origin(source, order, as_json=as_json)
     plan = run(lambda: look_at_target(order, origin))
-    if dry_run:
-        if as_json:
-            click.echo(machine.text(show.restore_document(plan)))
-        else:
-            show.print_restore(stdout(), plan)
+    if not wanted(plan, dry_run=dry_run, yes=options["yes"], as_json=as_json):
         return
-    if not as_json:
-        show.print_restore(stderr(), plan)
-    confirm("Do this?", yes=options["yes"], as_json=as_json)
     carry = follow if order.mode in ("live", "cutover") else run_import
     with show.transfer_progress(quiet=as_json) as on_progress:
         outcome = run(lambda: carry(order, origin, on_progress))
@@ -97,7 +90,7 @@ def _order(options: dict[str, Any]) -> Order:
     place = target(options["addr"], options["directory"], options["user"], options["password"])
     return Order(
         Into(place.seeds, place.credentials, existing),
-        Credentials(options["source_user"], options["source_password"]),
+        credentials(options["source_user"], options["source_password"], tls=options["source_tls"]),
         mode,
         options["db"],
         options["timeout"],

@@ -19,10 +19,11 @@ from ctl.commands.common import (
 )
 from ctl.errors import EXIT_FAILED, CtlError, UsageError
 from ctl.execute.restore import Into, look_at, restore
-from ctl.plan.restore import Existing, Outcome
+from ctl.plan.restore import Existing, Outcome, Restore
 from ctl.render import backup as show
 from ctl.render import machine
 from ctl.render.console import stderr, stdout
+from ctl.render.words import plural
 
 
 @click.command("restore", cls=Verb)
@@ -46,18 +47,22 @@ def command(where: Path, replace: bool, skip_existing: bool, dry_run: bool, **op
     into = Into(place.seeds, place.credentials, existing)
     manifest = check(where, as_json=as_json)
     plan = run(lambda: look_at(into, manifest))
-    if dry_run:
-        if as_json:
-            click.echo(machine.text(show.restore_document(plan)))
-        else:
-            show.print_restore(stdout(), plan)
+    if not wanted(plan, dry_run=dry_run, yes=options["yes"], as_json=as_json):
         return
-    if not as_json:
-        show.print_restore(stderr(), plan)
-    confirm("Do this?", yes=options["yes"], as_json=as_json)
     with show.transfer_progress(quiet=as_json) as on_progress:
         outcome = run(lambda: restore(into, where, manifest, on_progress))
     finish(outcome, as_json=as_json)
+
+
+def wanted(plan: Restore, *, dry_run: bool, yes: bool, as_json: bool) -> bool:
+    """Shows the plan and asks; False when showing it was all. Raises what `confirm` raises."""
+    if dry_run and as_json:
+        click.echo(machine.text(show.restore_document(plan)))
+    elif dry_run or not as_json:
+        show.print_restore(stdout() if dry_run else stderr(), plan)
+    if not dry_run:
+        confirm("Do this?", yes=yes, as_json=as_json)
+    return not dry_run
 
 
 def existing_of(*, replace: bool, skip: bool) -> Existing:
@@ -80,6 +85,6 @@ def finish(outcome: Outcome, *, as_json: bool) -> None:
     for line in show.conflict_lines(outcome):
         click.echo(line, err=True)
     raise CtlError(
-        f"{show.plural_keys(outcome.conflict_count)} were there already and left as they were",
+        f"{plural(outcome.conflict_count, 'key')} were there already and left as they were",
         "Say whose value survives: --replace or --skip-existing.",
     )

@@ -2,14 +2,18 @@
 
 Files are written below a temporary name beside the directory, each is fsync'd, the manifest last; then the
 directory gets its name, and the one above is fsync'd. Whatever ends a backup before that leaves nothing that
-looks like one. A ctl that was killed leaves `.NAME.partial-…`, which nobody takes for a backup either.
+looks like one. A ctl that was killed leaves `.NAME.partial-…`, which nobody takes for a backup either; the
+next backup beside it removes it. A ctl at work holds a lock (flock) on its temporary directory, which ends
+with the process, so there is no doubt whose directory nobody needs any more.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +27,7 @@ from ctl.plan.backup import MANIFEST, BackupError, Manifest, from_json, to_json
 
 READ_BYTES = 1 << 20
 _MANIFEST_BYTES_MAX = 64 << 20
+_partial = re.compile(r"\..+\.partial-[0-9a-f]{8}").fullmatch
 
 
 def unwritable(path: Path, error: OSError) -> CtlError:
@@ -75,6 +80,31 @@ def check_new(directory: Path) -> None:
         raise UsageError(f"{directory.parent} is not a directory", "Make it first.")
 
 
+def remove_abandoned(parent: Path) -> list[Path]:
+    """Removes what backups into `parent` left whose ctl was killed; which these were.
+
+    What is not ours, or cannot be removed, stays.
+    """
+    removed = []
+    for path in sorted(parent.iterdir()):
+        if not _partial(path.name) or path.is_symlink():
+            continue
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            if os.fstat(descriptor).st_uid == os.geteuid():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+                removed.append(path)
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
+    return removed
+
+
 @asynccontextmanager
 async def new_directory(directory: Path) -> AsyncIterator[tuple[Path, Callable[[Manifest], None]]]:
     """A temporary directory and a function that writes the manifest and gives it the name `directory`.
@@ -83,8 +113,12 @@ async def new_directory(directory: Path) -> AsyncIterator[tuple[Path, Callable[[
     """
     check_new(directory)
     temporary = directory.with_name(f".{directory.name}.partial-{secrets.token_hex(4)}")
+    unlocked = temporary.with_name(f".{directory.name}.new-{secrets.token_hex(4)}")
     try:
-        temporary.mkdir(mode=0o700)
+        unlocked.mkdir(mode=0o700)
+        lock = os.open(unlocked, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unlocked.rename(temporary)  # only now it has a name that another ctl looks at
     except OSError as error:
         raise unwritable(temporary, error) from error
 
@@ -108,6 +142,7 @@ async def new_directory(directory: Path) -> AsyncIterator[tuple[Path, Callable[[
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(lambda: shutil.rmtree(temporary, ignore_errors=True))
+        os.close(lock)
 
 
 def _sync(directory: Path) -> None:

@@ -104,7 +104,8 @@ def _credentials(spec: LocalSpec) -> Credentials:
         words = shlex.split(password)
     except ValueError:
         raise UsageError(f"requirepass {password}: a quote is not closed") from None
-    return Credentials(password=words[0]) if words and not spec.credentials.password else spec.credentials
+    given = spec.credentials
+    return replace(given, password=words[0]) if words and not given.password else given
 
 
 async def _start_and_join(

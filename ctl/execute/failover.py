@@ -229,7 +229,8 @@ async def _command(failover: Failover, fleet: Fleet, replica: Address) -> None:
     deadline = trio.current_time() + INTRODUCE_S
     while True:
         try:
-            return await _send(fleet, replica, *failover.command)
+            await _send(fleet, replica, *failover.command)
+            return
         except CtlError as error:
             if NO_LINK not in error.text or trio.current_time() > deadline:
                 raise
@@ -237,12 +238,17 @@ async def _command(failover: Failover, fleet: Fleet, replica: Address) -> None:
 
 
 async def _send(fleet: Fleet, node: Address, *words: str) -> None:
-    try:
-        await fleet.call(node, *words)
-    except ReplyError as error:
-        raise refused(node, " ".join(words), error) from error
-    except LinkError as error:
-        raise UnreachableError(str(error)) from error
+    """A node that loads takes the command after that."""
+    while True:
+        try:
+            await fleet.call(node, *words)
+            return
+        except ReplyError as error:
+            if error.code != "LOADING":
+                raise refused(node, " ".join(words), error) from error
+        except LinkError as error:
+            raise UnreachableError(str(error)) from error
+        await trio.sleep(LOOK_EVERY_S)
 
 
 async def _until_primary(fleet: Fleet, address: Address) -> None:

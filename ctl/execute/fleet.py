@@ -1,4 +1,8 @@
-"""Connections to the nodes of a cluster: one each, made when first needed, kept for the length of a verb."""
+"""Connections to the nodes of a cluster: one each, made when first needed, kept for the length of a verb.
+
+Where commands to one node are to run side by side, though each waits for something there, they get a `lane`
+each, a connection of their own.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Self
 
 import trio
 
+from ctl.execute.tls import TlsOptions, tls_client
 from ctl.snapshot import Address
 from node.resp.client import Client, Reply
 
@@ -17,10 +22,11 @@ DEFAULT_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What to authenticate with; no password, no AUTH."""
+    """What to authenticate with, and over what; no password, no AUTH, and without `tls` in the clear."""
 
     user: str | None = None
     password: str | None = None
+    tls: TlsOptions | None = None
 
 
 class Fleet:
@@ -29,16 +35,19 @@ class Fleet:
     """
 
     def __init__(self, credentials: Credentials, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        """Raises UsageError for certificates that are of no use."""
         self._credentials = credentials
         self._timeout_s = timeout_s
-        self._clients: dict[Address, Client] = {}
-        self._locks: dict[Address, trio.Lock] = {}
+        self._tls = tls_client(credentials.tls) if credentials.tls else None
+        self._clients: dict[tuple[Address, int], Client] = {}
+        self._locks: dict[tuple[Address, int], trio.Lock] = {}
 
-    async def client(self, address: Address) -> Client:
-        async with self._locks.setdefault(address, trio.Lock()):
-            known = self._clients.get(address)
+    async def client(self, address: Address, lane: int = 0) -> Client:
+        where = (address, lane)
+        async with self._locks.setdefault(where, trio.Lock()):
+            known = self._clients.get(where)
             if known is None or known.closed:
-                known = self._clients[address] = await self.connect(address)
+                known = self._clients[where] = await self.connect(address)
             return known
 
     async def connect(self, address: Address) -> Client:
@@ -49,6 +58,7 @@ class Fleet:
             timeout_s=self._timeout_s,
             username=self._credentials.user,
             password=self._credentials.password,
+            tls=self._tls,
         )
 
     async def call(self, address: Address, *args: str | int | bytes, timeout_s: float | None = None) -> Reply:
@@ -60,8 +70,9 @@ class Fleet:
         commands: Sequence[Sequence[str | int | bytes]],
         *,
         timeout_s: float | None = None,
+        lane: int = 0,
     ) -> list[Reply]:
-        return await (await self.client(address)).pipeline(commands, timeout_s=timeout_s)
+        return await (await self.client(address, lane)).pipeline(commands, timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
         return self

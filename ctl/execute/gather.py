@@ -95,6 +95,12 @@ def hint_for(reason: str) -> str:
         return "Start the node with --cluster-enabled yes."
     if reason == "connection refused":
         return "Is it running? `ctl cluster start` starts the nodes of a local cluster."
+    if reason.startswith("TLS handshake failed"):
+        return "--cacert names the authority to trust, --sni the name to check; --tls is for TLS ports alone."
+    if "alert" in reason and "certificate" in reason:
+        return "Give a certificate that it accepts: --cert and --key."
+    if reason == "closed the connection":
+        return "Is this its TLS port? Then give --tls."
     return HINTS.get(reason.partition(" ")[0], "")
 
 

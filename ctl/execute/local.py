@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -30,8 +31,9 @@ from ctl.errors import CtlError, UsageError
 from ctl.execute.fleet import Credentials, Fleet, concurrently
 from ctl.execute.node_conf import Directive, render
 from ctl.execute.processes import Process, is_running, spawn, terminate
+from ctl.execute.tls import TlsOptions
 from ctl.snapshot import Address
-from node.resp.client import LinkError, ReplyError
+from node.resp.client import LinkError, ReplyError, TlsFailed
 
 STATE_FILE = "cluster.json"
 JOURNALS = "ctl-journal"
@@ -132,7 +134,7 @@ def load(directory: Path) -> LocalCluster | None:
             ),
             phase=record["phase"],
             made_directory=record["made_directory"],
-            credentials=Credentials(**record["credentials"]),
+            credentials=_credentials(record["credentials"]),
         )
     except FileNotFoundError:
         return None
@@ -142,6 +144,11 @@ def load(directory: Path) -> LocalCluster | None:
         raise CtlError(
             f"{path} is damaged ({error})", "Stop its nodes by hand, then remove the directory."
         ) from error
+
+
+def _credentials(record: dict[str, Any]) -> Credentials:
+    tls = record.get("tls")
+    return Credentials(record["user"], record["password"], TlsOptions(**tls) if tls else None)
 
 
 def save(cluster: LocalCluster) -> None:
@@ -199,7 +206,7 @@ def prepare(
             home = cluster.node_directory(node)
             home.mkdir(mode=0o750)
             with open(os.open(home / "node.conf", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(render(host, node.port, home, directives))
+                file.write(render(host, node.port, home, directives, credentials.tls))
     except OSError as error:
         raise CtlError(f"cannot make {error.filename}: {error.strerror}") from error
     return cluster
@@ -235,6 +242,11 @@ async def _wait_ready(cluster: LocalCluster, node: LocalNode, fleet: Fleet) -> N
         try:
             await fleet.call(cluster.address(node), "PING")
             return
+        except TlsFailed as error:
+            raise CtlError(
+                f"node {node.port} runs, but {error.reason}",
+                "Are --cacert and --cert right for its certificate?",
+            ) from None
         except LinkError:
             pass
         except ReplyError as error:

@@ -18,7 +18,14 @@ OF_ONE_NODE = frozenset(
     {
         *("port", "bind", "cluster-enabled", "cluster-config-file", "dir", "logfile", "daemonize"),
         *("repl-diskless-sync-delay", "cluster-announce-ip", "masterauth", "cluster-announce-port"),
-        *("cluster-announce-bus-port", "cluster-announce-hostname", "cluster-port", "user"),
+        *(
+            "tls-port",
+            "cluster-announce-tls-port",
+            "cluster-announce-bus-port",
+            "cluster-announce-hostname",
+            "cluster-port",
+            "user",
+        ),
     }
 )
 
@@ -40,7 +47,7 @@ def start_node(cluster: LocalCluster, port: int) -> LocalCluster:
     if node is None:
         node = LocalNode(port)
         home = cluster.node_directory(node)
-        text = render(cluster.host, port, home, list(_common_directives(cluster)))
+        text = render(cluster.host, port, home, list(_common_directives(cluster)), cluster.credentials.tls)
         try:
             home.mkdir(mode=0o750, exist_ok=True)
             with open(os.open(home / "node.conf", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

@@ -129,7 +129,7 @@ class Movers:
             if self._site.atomic and await knows_atomic(self._site.fleet, ends):
                 await self._atomically(route, left, on_group, move.key_bytes)
             else:
-                await self._by_migrate(route, mover, left, on_group)
+                await self._by_migrate(route, mover, left, on_group, move.key_bytes)
         nodes, owners = addresses(snapshot), dict.fromkeys(move.slots, owner)
         await agreed(self._site.fleet, nodes, owners, self._site.say)
 
@@ -151,13 +151,15 @@ class Movers:
                 on_group(group)
                 await mover.move(route, group, resumed=True)
 
-    async def _by_migrate(self, route: Route, mover: Mover, slots: SlotSet, on_group: OnGroup) -> None:
+    async def _by_migrate(
+        self, route: Route, mover: Mover, slots: SlotSet, on_group: OnGroup, key_bytes: float
+    ) -> None:
         counts = await count_keys(self._site.fleet, route.source, slots)
         for group in grouped(slots, counts, GROUP_SLOTS, GROUP_KEYS):
             await trio.lowlevel.checkpoint()
             with trio.CancelScope(shield=True):
                 on_group(group)
-                await mover.move(route, group)
+                await mover.move(route, group, key_bytes=key_bytes)
 
     async def _atomically(self, route: Route, slots: SlotSet, on_group: OnGroup, key_bytes: float) -> None:
         counts = await count_keys(self._site.fleet, route.source, slots)

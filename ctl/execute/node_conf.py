@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ctl.errors import UsageError
+from ctl.execute.tls import TlsOptions
 
 OWN_DIRECTIVES = {
     "port": "--base-port",
+    "tls-port": "--base-port with --tls",
     "bind": "--host",
     "dir": "--dir",
     "cluster-enabled": "",
@@ -66,10 +68,16 @@ def _from_arguments(arguments: Sequence[str]) -> list[Directive]:
     return directives
 
 
-def render(host: str, port: int, directory: Path, extra: Sequence[Directive]) -> str:
-    """The file's text. `extra` wins over what create would set by itself."""
+def render(
+    host: str, port: int, directory: Path, extra: Sequence[Directive], tls: TlsOptions | None = None
+) -> str:
+    """The file's text. `extra` wins over what create would set by itself.
+
+    With `tls`, which is how ctl speaks to the node, nobody speaks to it in the clear: clients, bus and
+    replication are over TLS, with ctl's own files unless `extra` names others.
+    """
     base: list[Directive] = [
-        ("port", str(port)),
+        *([("port", str(port))] if tls is None else _tls_directives(port, tls)),
         ("bind", host),
         ("cluster-enabled", "yes"),
         ("cluster-config-file", "nodes.conf"),
@@ -89,6 +97,22 @@ def render(host: str, port: int, directory: Path, extra: Sequence[Directive]) ->
     lines = [f"{name} {value}" for name, value in base if name not in given]
     lines += [f"{name} {value or EMPTY}" for name, value in extra]
     return "\n".join(["# Written by ctl cluster create.", *lines, ""])
+
+
+def _tls_directives(port: int, tls: TlsOptions) -> list[Directive]:
+    files = {
+        "tls-cert-file": tls.certificate,
+        "tls-key-file": tls.key,
+        "tls-ca-cert-file": tls.ca_file,
+        "tls-ca-cert-dir": tls.ca_directory,
+    }
+    return [
+        ("port", "0"),
+        ("tls-port", str(port)),
+        ("tls-cluster", "yes"),
+        ("tls-replication", "yes"),
+        *((name, quoted(path)) for name, path in files.items() if path),
+    ]
 
 
 def quoted(text: str) -> str:

@@ -7,8 +7,8 @@ A few slots at a time (a group) go through four states, in the order that Redis'
     carry    keys are listed, measured, and sent by MIGRATE in batches, until the source has none left. A
              slot that is open and not listed any more stays empty: the source makes no new keys in it.
     close    NODE at the target first (it takes a new epoch and tells everybody), then, as soon as they have
-             heard, at the source and at all other primaries. The other order could leave a slot that nobody
-             serves.
+             heard, at the source, and at those other primaries that have not heard in a second. The other
+             order could leave a slot that nobody serves.
     agree    every node has heard; see `agreed`.
 
 All is idempotent and is decided by what the two nodes say themselves, so that a group that was interrupted
@@ -16,7 +16,10 @@ anywhere is finished by moving it again: `Mover.move` is also how an open slot i
 on both sides: see `_collided`.
 
 Groups make it quick. One after another, a slot costs some ten round trips and the source writes its
-nodes.conf for each; here the same commands for all slots of a group are sent in one pipeline.
+nodes.conf for each; here the same commands for all slots of a group are sent in one pipeline. A redis-server
+does nothing else while it migrates, so its keys are measured first and sent in batches of bounded size. A
+Shoal node sends big values in slices, and MIGRATE keeps only its own connection waiting: there keys need no
+measuring, and batches travel on several connections side by side.
 
 Source: SETSLOT, MIGRATE, GETKEYSINSLOT; the cluster specification, "Live reconfiguration".
 """
@@ -38,12 +41,13 @@ from ctl.snapshot import Address, ClusterSnapshot, NodeView
 from gossip.slots import SlotSet
 from node.resp.client import LinkError, ReplyError
 
-GROUP_SLOTS = 64
+GROUP_SLOTS = 128
 LIST_KEYS = 200
 BATCH_KEYS = 100
 BATCH_BYTES = 512 * 1024
 PIPELINE_KEYS = 1000
 PIPELINE_BYTES = 4 * 1024 * 1024
+LANES = 4
 MIGRATE_TIMEOUT_MS = 60_000
 CALL_TIMEOUT_S = 120.0
 FRUITLESS_MAX = 8
@@ -56,6 +60,8 @@ HEARD_TIMEOUT_S = 1.0
 PASSING = ("IOERR", "TRYAGAIN", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
 # A primary that has given its last slot away becomes a replica of whoever took it, and hears the rest there.
 NO_PRIMARY = "SETSLOT only with masters"
+SETSLOT_TRIES = 3
+NO_ANSWER = "NOREPLICAS"
 
 Command: TypeAlias = tuple[str | int | bytes, ...]
 
@@ -86,7 +92,7 @@ class Moved:
 
 @dataclass(slots=True)
 class Batch:
-    """Keys of one slot for one MIGRATE; `size_bytes` is 0 where nodes do not measure."""
+    """Keys of one slot for one MIGRATE; `size_bytes` is an estimate, or 0, where nodes do not measure."""
 
     slot: int
     keys: list[bytes] = field(default_factory=list)
@@ -152,18 +158,22 @@ class Mover:
         self._guard = guard
         self._closing = trio.Lock()
         self._measures: dict[Address, bool] = {}
+        self._in_slices: set[Address] = set()  # sources that MIGRATE keeps from nothing
 
-    async def move(self, route: Route, slots: Sequence[int], *, resumed: bool = False) -> None:
+    async def move(
+        self, route: Route, slots: Sequence[int], *, resumed: bool = False, key_bytes: float = 0
+    ) -> None:
         """Moves `slots` (some tens) wholly. `resumed`: an earlier move of them by ctl was cut off.
 
-        Slots that the target owns already are only told to the others. Raises CtlError, BothSidesError or
-        UnreachableError; what was begun then stays open, and moving it again finishes it.
+        `key_bytes` is what a key is taken for where keys are not measured. Slots that the target owns already
+        are only told to the others. Raises CtlError, BothSidesError or UnreachableError; what was begun then
+        stays open, and moving it again finishes it.
         """
         try:
             ours, done = await self._sort(route, slots)
             if ours:
                 await self._open(route, ours)
-                await self._carry(route, ours, resumed=resumed)
+                await self._carry(route, ours, resumed=resumed, key_bytes=key_bytes)
             await self._close(route, [*ours, *done])
         except LinkError as error:
             raise UnreachableError(str(error), "The move can be resumed when it answers again.") from error
@@ -172,6 +182,8 @@ class Mover:
     async def _sort(self, route: Route, slots: Sequence[int]) -> tuple[list[int], list[int]]:
         """Those still of the source, and those already of the target, in their own words."""
         source, target = await self._acquainted(route)
+        if source.info.get("server_name") == "shoal":
+            self._in_slices.add(route.source)
         at_source, at_target = source.myself.slots, target.myself.slots
         done = [slot for slot in slots if slot in at_target]
         ours = [slot for slot in slots if slot in at_source and slot not in at_target]
@@ -190,7 +202,8 @@ class Mover:
         """
         with trio.move_on_after(AGREE_TIMEOUT_S):
             while True:
-                source, target = await ask(self._fleet, route.source), await ask(self._fleet, route.target)
+                source = await ask(self._fleet, route.source, "server")
+                target = await ask(self._fleet, route.target, "server")
                 told = (line.config_epoch for line in target.lines if line.node_id == route.source_id)
                 if source.myself.config_epoch in told:
                     return source, target
@@ -204,7 +217,7 @@ class Mover:
         await self._setslot(route.target, [(slot, "IMPORTING", route.source_id) for slot in slots])
         await self._setslot(route.source, [(slot, "MIGRATING", route.target_id) for slot in slots])
 
-    async def _carry(self, route: Route, slots: Sequence[int], *, resumed: bool) -> None:
+    async def _carry(self, route: Route, slots: Sequence[int], *, resumed: bool, key_bytes: float) -> None:
         """Until the source has no key of `slots`."""
         left = list(slots)
         fruitless = 0
@@ -214,7 +227,8 @@ class Mover:
             left = list(listed)
             if not left:
                 return
-            errors, moved = await self._send(route, await self._batches(route.source, listed), own_copies)
+            batches = await self._batches(route.source, listed, key_bytes)
+            errors, moved = await self._send(route, batches, own_copies)
             # A MIGRATE that was cut off may have left copies, older than what the source has.
             own_copies = own_copies or any(error.code == "IOERR" for error in errors)
             fruitless = 0 if moved else fruitless + 1
@@ -238,13 +252,18 @@ class Mover:
                 listed[slot] = keys
         return listed
 
-    async def _batches(self, source: Address, listed: dict[int, list[bytes]]) -> list[Batch]:
-        sizes = await self._sizes(source, [key for keys in listed.values() for key in keys])
+    async def _batches(
+        self, source: Address, listed: dict[int, list[bytes]], key_bytes: float
+    ) -> list[Batch]:
+        sizes: dict[bytes, int] = {}
+        if source not in self._in_slices:
+            sizes = await self._sizes(source, [key for keys in listed.values() for key in keys])
+        taken_for = 0 if sizes else round(key_bytes)
         batches = []
         for slot, keys in listed.items():
             batch = Batch(slot)
             for key in keys:
-                size_bytes = sizes.get(key, 0)
+                size_bytes = sizes.get(key, taken_for)
                 full = len(batch.keys) >= BATCH_KEYS or batch.size_bytes + size_bytes > BATCH_BYTES
                 if full and batch.keys:
                     batches.append(batch)
@@ -272,22 +291,48 @@ class Mover:
     ) -> tuple[list[ReplyError], int]:
         """Sends all batches; returns the errors that may pass, and how many keys went."""
         errors: list[ReplyError] = []
+        failures: list[CtlError | LinkError] = []
         count = 0
-        for pipeline in _pipelines(batches):
-            self._guard()
-            replies = await self._fleet.pipeline(
-                route.source,
-                [self._migrate(route, batch.keys) for batch in pipeline],
-                timeout_s=CALL_TIMEOUT_S,
-            )
-            for batch, reply in zip(pipeline, replies, strict=True):
-                if isinstance(reply, ReplyError) and "BUSYKEY" in reply.text:
-                    await self._collided(route, batch, own_copies=own_copies)
-                elif isinstance(reply, ReplyError):
-                    errors.append(_passing(route, reply))
-                    continue
-                count += len(batch.keys)
-                self._on_moved(Moved(keys=len(batch.keys), size_bytes=batch.size_bytes))
+
+        async def one(lane: int, some: Sequence[Batch]) -> None:
+            nonlocal count
+            try:
+                for pipeline in _pipelines(some):
+                    failed, sent = await self._send_pipeline(route, pipeline, own_copies, lane)
+                    errors.extend(failed)
+                    count += sent
+                    if failures:
+                        return
+            except (CtlError, LinkError) as failure:
+                failures.append(failure)  # the other lanes end what they have sent
+
+        lanes = LANES if route.source in self._in_slices else 1
+        shares = [batches[lane::lanes] for lane in range(lanes)]
+        await concurrently(partial(one, lane, share) for lane, share in enumerate(shares) if share)
+        if failures:
+            raise failures[0]
+        return errors, count
+
+    async def _send_pipeline(
+        self, route: Route, pipeline: Sequence[Batch], own_copies: bool, lane: int
+    ) -> tuple[list[ReplyError], int]:
+        self._guard()
+        replies = await self._fleet.pipeline(
+            route.source,
+            [self._migrate(route, batch.keys) for batch in pipeline],
+            timeout_s=CALL_TIMEOUT_S,
+            lane=lane,
+        )
+        errors: list[ReplyError] = []
+        count = 0
+        for batch, reply in zip(pipeline, replies, strict=True):
+            if isinstance(reply, ReplyError) and "BUSYKEY" in reply.text:
+                await self._collided(route, batch, own_copies=own_copies)
+            elif isinstance(reply, ReplyError):
+                errors.append(_passing(route, reply))
+                continue
+            count += len(batch.keys)
+            self._on_moved(Moved(keys=len(batch.keys), size_bytes=batch.size_bytes))
         return errors, count
 
     def _migrate(self, route: Route, keys: Sequence[bytes], *options: str) -> Command:
@@ -326,20 +371,22 @@ class Mover:
         wanted: list[Command] = [(slot, "NODE", route.target_id) for slot in slots]
         async with self._closing:
             await self._setslot(route.target, wanted)
+            others = [node for node in self._primaries if node != route.target]
+            deaf: set[Address] = set()
             await concurrently(
-                partial(self._heard, node, route.target_id, SlotSet(slots))
-                for node in self._primaries
-                if node != route.target
+                partial(self._heard, node, route.target_id, SlotSet(slots), deaf) for node in others
             )
+            # Who has heard it from the target knows; only the source has more to do then.
             await self._setslot(route.source, wanted, unless=NO_PRIMARY)
             await concurrently(
                 partial(self._setslot, other, wanted, unless=NO_PRIMARY)
-                for other in self._primaries
-                if other not in (route.source, route.target)
+                for other in others
+                if other != route.source and other in deaf
             )
 
-    async def _heard(self, node: Address, target_id: str, slots: SlotSet) -> None:
-        """Returns when `node` has heard from the target itself that it owns `slots`, or after a while.
+    async def _heard(self, node: Address, target_id: str, slots: SlotSet, deaf: set[Address]) -> None:
+        """Returns when `node` has heard from the target itself that it owns `slots`; or after a while, and
+        adds it to `deaf` then.
 
         The target tells of each slot of the group by a message of its own. Redis 7.0 that is told by SETSLOT
         first takes the earlier ones of these for the target's word that it does not claim the later slots,
@@ -348,18 +395,34 @@ class Mover:
         with trio.move_on_after(HEARD_TIMEOUT_S):
             while slots - (await ask(self._fleet, node, "server")).owners().get(target_id, SlotSet()):
                 await trio.sleep(HEARD_EVERY_S)
+            return
+        deaf.add(node)
 
     async def stable(self, node: Address, slots: Sequence[int]) -> None:
         """Ends importing and migrating of `slots` at `node`, without a change of owners."""
         await self._setslot(node, [(slot, "STABLE") for slot in slots])
 
     async def _setslot(self, node: Address, wanted: Sequence[Command], *, unless: str | None = None) -> None:
-        """Raises CtlError for a refusal, other than one that says `unless`."""
-        self._guard()
-        replies = await self._fleet.pipeline(node, [("CLUSTER", "SETSLOT", *words) for words in wanted])
-        for words, reply in zip(wanted, replies, strict=True):
-            if isinstance(reply, ReplyError) and not (unless and unless in reply.text):
-                raise refused(node, f"CLUSTER SETSLOT {words[0]!s} {words[1]!s}", reply)
+        """Raises CtlError for a refusal, other than one that says `unless`.
+
+        Valkey's nodes and ours tell their replicas first, and refuse when one does not answer: one that has
+        died. It is not asked the next time.
+        """
+        for left in reversed(range(SETSLOT_TRIES)):
+            self._guard()
+            replies = await self._fleet.pipeline(
+                node, [("CLUSTER", "SETSLOT", *words) for words in wanted], timeout_s=CALL_TIMEOUT_S
+            )
+            failed = [
+                (words, reply)
+                for words, reply in zip(wanted, replies, strict=True)
+                if isinstance(reply, ReplyError) and not (unless and unless in reply.text)
+            ]
+            if not failed:
+                return
+            words, error = failed[0]
+            if error.code != NO_ANSWER or not left:
+                raise refused(node, f"CLUSTER SETSLOT {words[0]!s} {words[1]!s}", error)
 
 
 def _pipelines(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
@@ -403,14 +466,15 @@ async def agreed(
     owners: dict[int, str],
     on_wait: Callable[[str], None] = lambda _: None,
     *,
-    timeout_s: float = AGREE_TIMEOUT_S,
+    timeout_s: float | None = None,
 ) -> None:
     """Returns when every one of `nodes` names these owners, by slot, and has none of the slots open.
 
     They must know the owners' configuration epochs as well. A node that has not heard of the last one may
     take the same for itself when it gets one of the slots next, and lose it when the collision is settled.
-    Raises CtlError when they do not agree within `timeout_s`.
+    Raises CtlError when they do not agree within `timeout_s`, AGREE_TIMEOUT_S if it is not given.
     """
+    timeout_s = AGREE_TIMEOUT_S if timeout_s is None else timeout_s
     wanted: dict[str, SlotSet] = {}
     for slot, owner in owners.items():
         wanted[owner] = wanted.get(owner, SlotSet()) | SlotSet([slot])

@@ -42,7 +42,7 @@ def memory_limit(examination: Examination) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "no-maxmemory",
-            f"maxmemory is not set on {everywhere(examination, unlimited)}",
+            f"maxmemory is 0, no limit, on {everywhere(examination, unlimited)}",
             "Memory grows until the system kills the process, which is a fail-over, and then the next one's.",
             ids(unlimited),
             "Leave a quarter of the machine for copies made while saving: "
@@ -123,7 +123,7 @@ def access(examination: Examination) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "no-password",
-            f"the default user needs no password on {everywhere(examination, inside)}",
+            f"on {everywhere(examination, inside)} the default user needs no password",
             "Protected mode or bind keep other machines out; every process of this one gets in.",
             ids(inside),
             "ctl cluster set-config masterauth PASSWORD requirepass PASSWORD",

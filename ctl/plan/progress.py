@@ -24,11 +24,11 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
-        """How long the rest takes at this pace: by keys where there are some, else by slots."""
+        """How long the rest takes at this pace: by keys where there are any, by slots else; None at first."""
         done, total = self.slots_done, self.slots_total
         if self.keys_total:
             done, total = min(self.keys_done, self.keys_total), self.keys_total
-        return self.elapsed_s * (total - done) / done if done else None
+        return self.elapsed_s * (total - done) / done if done * 100 > total else None
 
 
 ChangeEvent: TypeAlias = "Event | Progress"

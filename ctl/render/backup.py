@@ -11,10 +11,10 @@ from rich.text import Text
 
 from ctl.plan.backup import Manifest, Shard, Source, Transfer, slots_text, to_json
 from ctl.plan.restore import Outcome, Restore
-from ctl.render.change import BAR_WIDTH, rate
-from ctl.render.console import stderr
+from ctl.render.console import stderr, warn
 from ctl.render.machine import Json
-from ctl.render.words import duration, memory, plural
+from ctl.render.progress import bar
+from ctl.render.words import duration, memory, plural, rate
 
 SHOWN_CONFLICTS = 10
 
@@ -36,22 +36,17 @@ def transfer_line(event: Transfer) -> str:
     done = event.size_bytes
     line = ""
     if event.size_total:
-        filled = min(BAR_WIDTH, round(BAR_WIDTH * done / event.size_total))
-        line = "━" * filled + "─" * (BAR_WIDTH - filled) + "  "
+        line = bar(done / event.size_total) + "  "
         parts.append(f"{memory(done)} of {memory(event.size_total)}")
     elif done:
         parts.append(memory(done))
     if done and event.elapsed_s > 0:
         parts.append(rate(done, event.elapsed_s))
     if event.keys:
-        parts.append(plural_keys(event.keys))
+        parts.append(plural(event.keys, "key"))
     if event.size_total and done:
         parts.append(f"{max(0.0, event.elapsed_s * (event.size_total - done) / done):.0f} s left")
     return line + " · ".join(parts)
-
-
-def plural_keys(count: int) -> str:
-    return "1 key" if count == 1 else f"{count:,} keys"
 
 
 def print_sources(console: Console, sources: tuple[Source, ...], directory: Path) -> None:
@@ -63,12 +58,12 @@ def print_sources(console: Console, sources: tuple[Source, ...], directory: Path
         line = Text(words)
         if source.giver is not source.primary:
             line.append(f", a replica of {source.primary.name}")
-        line.append(f"  {plural_keys(view.key_count if view else 0)}", style="dim")
+        line.append(f"  {plural(view.key_count if view else 0, 'key')}", style="dim")
         console.print(line)
 
 
 def print_manifest(console: Console, manifest: Manifest, directory: Path) -> None:
-    keys, took_s = plural_keys(manifest.keys), max(manifest.took_ms, 1) / 1000
+    keys, took_s = plural(manifest.keys, "key"), max(manifest.took_ms, 1) / 1000
     shards = plural(len(manifest.shards), "shard")
     console.print(
         f"{directory}: {keys} of {shards}, {memory(manifest.size_bytes)} in {duration(manifest.took_ms)} "
@@ -77,13 +72,13 @@ def print_manifest(console: Console, manifest: Manifest, directory: Path) -> Non
     for shard in manifest.shards:
         console.print(Text(f"  {_shard_line(shard)}", style="dim"))
     for note in manifest.notes:
-        console.print(Text(f"  !  {note}", style="yellow"))
+        warn(console, note)
 
 
 def _shard_line(shard: Shard) -> str:
     functions = f", {plural(shard.functions, 'function')}" if shard.functions else ""
     return (
-        f"{shard.file}  {memory(shard.size_bytes)}  {plural_keys(shard.keys)}{functions}"
+        f"{shard.file}  {memory(shard.size_bytes)}  {plural(shard.keys, 'key')}{functions}"
         f"  slots {shard.slots}  "
         f"from {shard.source_role} {shard.source_address} ({shard.server}) at offset {shard.offset}"
     )
@@ -115,7 +110,7 @@ def print_restore(console: Console, plan: Restore) -> None:
     for line in plan.lines:
         console.print(f"  {line}")
     for risk in plan.risks:
-        console.print(Text(f"  !  {risk}", style="yellow"))
+        warn(console, risk)
 
 
 def restore_document(plan: Restore) -> dict[str, Json]:
@@ -143,7 +138,7 @@ def outcome_document(outcome: Outcome) -> dict[str, Json]:
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
     took_s = max(outcome.took_ms, 1) / 1000
-    words = [f"{plural_keys(outcome.restored)} written"]
+    words = [f"{plural(outcome.restored, 'key')} written"]
     if outcome.size_bytes:
         words.append(f"{memory(outcome.size_bytes)} ({rate(outcome.size_bytes, took_s)})")
     if outcome.functions:
@@ -152,17 +147,17 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         words.append(f"{outcome.commands:,} command{'s' * (outcome.commands > 1)} followed")
     console.print(f"{', '.join(words)} in {duration(outcome.took_ms)}")
     if outcome.existing:
-        console.print(f"{plural_keys(outcome.existing)} skipped, which the cluster has already")
+        console.print(f"{plural(outcome.existing, 'key')} skipped, which the cluster has already")
     if outcome.expired:
-        console.print(f"{plural_keys(outcome.expired)} left out, whose time is over")
+        console.print(f"{plural(outcome.expired, 'key')} left out, whose time is over")
     if outcome.foreign:
-        console.print(f"{plural_keys(outcome.foreign)} left out, found in the file of another shard")
+        console.print(f"{plural(outcome.foreign, 'key')} left out, found in the file of another shard")
     if outcome.verified:
         console.print(
-            f"verified: {plural_keys(outcome.keys_in_cluster)} in the cluster, as many as there should be"
+            f"verified: {plural(outcome.keys_in_cluster, 'key')} in the cluster, as many as there should be"
         )
     for note in outcome.notes:
-        console.print(Text(f"  !  {note}", style="yellow"))
+        warn(console, note)
 
 
 def conflict_lines(outcome: Outcome) -> list[str]:

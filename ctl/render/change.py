@@ -1,9 +1,7 @@
-"""What verbs that change a cluster show: the plan before, progress while it runs, the outcome."""
+"""What verbs that change a cluster show before and after; `ctl.render.progress` is for the time between."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from rich.console import Console
@@ -11,14 +9,10 @@ from rich.text import Text
 
 from ctl.plan.change import Change, Configure, Move
 from ctl.plan.change_file import to_json
-from ctl.plan.progress import ChangeEvent, OnChangeEvent, Progress
-from ctl.plan.steps import Note, StageDone, StageStarted
 from ctl.plan.wording import few_ranges, shown_value, step_title
-from ctl.render.console import stderr
+from ctl.render.console import warn
 from ctl.render.machine import Json
-from ctl.render.words import duration, memory, plural
-
-BAR_WIDTH = 24
+from ctl.render.words import duration, memory, plural, rate
 
 
 def print_plan(console: Console, change: Change) -> None:
@@ -34,7 +28,7 @@ def print_plan(console: Console, change: Change) -> None:
         slots = f"{change.slot_count:,} slots"
         console.print(Text(f"     in all {slots}, {cost(change.keys, change.size_bytes)}"))
     for risk in change.risks:
-        console.print(Text(f"  !  {risk}", style="yellow"))
+        warn(console, risk)
 
 
 def cost(keys: int | None, size_bytes: int | None) -> str:
@@ -61,56 +55,6 @@ def _masked(step: Configure) -> Configure:
     return Configure(
         {name: shown_value(name, value) for name, value in step.values.items()}, before, step.rewrite
     )
-
-
-@contextmanager
-def change_progress(*, quiet: bool) -> Iterator[OnChangeEvent]:
-    """A line for each stage done, and for the one that runs a bar with slots, keys, MB/s and what is left."""
-    console = stderr()
-    if quiet or not console.is_terminal:
-        yield lambda event: None if quiet or not isinstance(event, Note) else console.print(event.text)
-        return
-    with console.status("") as status:
-        stage = ""
-
-        def show(event: ChangeEvent) -> None:
-            nonlocal stage
-            if isinstance(event, StageStarted):
-                stage = event.title
-                status.update(Text(stage, style="default"))
-            elif isinstance(event, StageDone):
-                done = Text("✓ ", style="green").append(event.title, style="default")
-                console.print(done.append(f"  {duration(event.took_ms)}", style="dim"))
-            elif isinstance(event, Note):
-                console.print(Text(event.text, style="yellow"))
-            elif isinstance(event, Progress):
-                status.update(Text(progress_line(event), style="default"))
-            else:
-                status.update(Text(f"{stage}: {event.missing}", style="default", overflow="ellipsis"))
-
-        yield show
-
-
-def progress_line(progress: Progress) -> str:
-    """`━━━━━━━━────────────────  640 of 2,000 slots · 7,812 keys · 5.2 MB/s · 3 s left`."""
-    share = progress.slots_done / progress.slots_total if progress.slots_total else 1.0
-    filled = min(BAR_WIDTH, round(share * BAR_WIDTH))
-    bar = "━" * filled + "─" * (BAR_WIDTH - filled)
-    parts = [
-        f"{bar}  {progress.slots_done:,} of {progress.slots_total:,} slots",
-        f"{progress.keys_done:,} keys",
-    ]
-    if progress.bytes_done and progress.elapsed_s:
-        parts.append(f"{rate(progress.bytes_done, progress.elapsed_s)}")
-    if progress.left_s is not None:
-        parts.append(f"{progress.left_s:.0f} s left")
-    if progress.longest_pause_ms is not None:
-        parts.append(f"longest pause {progress.longest_pause_ms:.0f} ms")
-    return " · ".join(parts)
-
-
-def rate(size_bytes: int, took_s: float) -> str:
-    return f"{size_bytes / 1e6 / took_s:.1f} MB/s"
 
 
 def outcome_line(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
+from rich.text import Text
 
 PIPE_WIDTH = 10_000
 
@@ -22,3 +23,10 @@ def _console(terminal: bool, *, stderr: bool) -> Console:
     return Console(
         stderr=stderr, highlight=False, emoji=False, markup=False, width=None if terminal else PIPE_WIDTH
     )
+
+
+def warn(console: Console, text: str) -> None:
+    """A line, or several below each other, behind a mark."""
+    lines = Text(text, style="yellow").wrap(console, max(console.width - 5, 20))
+    for number, line in enumerate(lines):
+        console.print(Text("     " if number else "  !  ", style="yellow").append(line))

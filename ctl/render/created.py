@@ -26,9 +26,17 @@ def show(snapshot: ClusterSnapshot, notes: Sequence[str] = (), *, as_json: bool)
 
 
 def show_local(
-    snapshot: ClusterSnapshot, directory: Path, notes: Sequence[str], *, named: bool, as_json: bool
+    snapshot: ClusterSnapshot,
+    directory: Path,
+    notes: Sequence[str],
+    *,
+    tls: str = "",
+    named: bool,
+    as_json: bool,
 ) -> None:
-    """`named`: --dir was given, and whoever removes the cluster has to give it too."""
+    """`named`: --dir was given, and whoever removes the cluster has to give it too. `tls` are redis-cli's
+    options, for a cluster that wants them.
+    """
     if as_json:
         print(machine.text({**machine.cluster(snapshot), "directory": str(directory), "notes": notes}))
         return
@@ -37,7 +45,7 @@ def show_local(
     assert address is not None, "a local node has an address"
     stdout().print(
         f"\nFiles and logs: {directory}\n"
-        f"Connect:        redis-cli -c -h {address.host} -p {address.port}\n"
+        f"Connect:        redis-cli -c -h {address.host} -p {address.port}{tls and ' ' + tls}\n"
         f"Remove:         ctl cluster destroy{f' --dir {shlex.quote(str(directory))}' if named else ''}",
         soft_wrap=True,
     )

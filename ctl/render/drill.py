@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ctl.plan.drill import Drill
 from ctl.plan.drill_report import Report
+from ctl.render.console import warn
 from ctl.render.drill_tables import Section, heading, sections, verdict_word
 from ctl.render.machine import Json
 
@@ -32,7 +33,7 @@ def print_plan(console: Console, drill: Drill) -> None:
     """What is about to be done, and what is to be feared."""
     console.print(Text(drill.title, style="bold"))
     for risk in drill.risks:
-        console.print(Text(f"  ! {risk}", style="yellow"))
+        warn(console, risk)
 
 
 def print_report(console: Console, report: Report) -> None:

@@ -64,4 +64,8 @@ def plural(count: int, noun: str) -> str:
     """`1 node`, `2 nodes`, `2 primaries`."""
     if count == 1:
         return f"1 {noun}"
-    return f"{count} {noun[:-1]}ies" if noun.endswith("ry") else f"{count} {noun}s"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("ry") else f"{count:,} {noun}s"
+
+
+def rate(size_bytes: int, took_s: float) -> str:
+    return f"{size_bytes / 1e6 / took_s:.1f} MB/s"

@@ -25,10 +25,11 @@ class Catalog:
     def __init__(self, table: Table) -> None:
         self._commands: dict[bytes, Command] = {}
         self._members: dict[bytes, list[Command]] = {name: [] for name in CATEGORIES}
-        for command in table.walk():
-            self._commands[command.name] = command
-            for category in command.spec.acl_categories():
-                self._members.setdefault(category[1:].encode(), []).append(command)
+        for holder in table.declared.values():
+            for command in family(holder):
+                self._commands[command.name] = command
+                for category in command.spec.acl_categories():
+                    self._members.setdefault(category[1:].encode(), []).append(command)
 
     def find(self, name: bytes) -> Command | None:
         """By full name, `get` or `config|set`, in any case."""

@@ -118,12 +118,17 @@ class Rules:
             self._apply_to(user.own, rule)
 
     def apply_commands_again(self, selector: Selector) -> None:
-        """There are other commands than when the rules were said."""
+        """There are other commands than when the rules were said. A rule for one that is gone is kept: its
+        module may be loaded again.
+        """
         rules = list(selector.command_rules)
         unlimited = selector.all_commands
         selector.allow_every_command(selector.future)
         for rule in rules:
-            self._apply_to(selector, rule)
+            try:
+                self._apply_to(selector, rule)
+            except UnknownNameError:
+                selector.command_rules.append(rule)
         selector.all_commands = unlimited
 
     def _reset(self, user: User) -> None:

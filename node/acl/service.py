@@ -108,6 +108,10 @@ class Acl:
             for selector in user.selectors:
                 self.rules.apply_commands_again(selector)
 
+    def categories(self) -> list[str]:
+        """Those that rules may name, without the @."""
+        return [name.decode() for name in self.catalog.categories()]
+
     # At the start
 
     def load_at_start(self, lines: Sequence[Line]) -> None:

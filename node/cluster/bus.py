@@ -3,11 +3,16 @@
 The bus carries out what the core wants (open, send, close) and reports what happened (`Events`); it decides
 nothing. Each link has one task that reads. Sending tries the socket at once; what it does not take is
 queued, and a second task writes it when the socket is ready, so one slow peer delays nobody.
+
+With tls-cluster a link begins with a handshake, in which both nodes show certificates. An accepted link is
+told of when it is over, and at most HANDSHAKES_MAX are accepted and not through with it: more wait in the
+kernel's queue.
 """
 
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -19,9 +24,12 @@ from gossip import wire
 from gossip.errors import WireError
 from gossip.member import LinkId
 from gossip.messages import Message
+from node.tls.socket import TlsSocket
 
 READ_BYTES = 64 * 1024
 SLICE_S = 0.002
+HANDSHAKES_MAX = 32
+WARNED_MAX = 1024
 
 
 class Events(Protocol):
@@ -35,20 +43,33 @@ class Events(Protocol):
     def bad_frame(self, link: LinkId, problem: str) -> None: ...
 
 
-class BusLink:
-    """One connection; `scope` ends its tasks."""
+class Secure(Protocol):
+    """A plain connection, `opened` by us or accepted → the one over TLS; None where links are plain."""
 
-    __slots__ = ("out", "scope", "socket", "writing")
+    def __call__(self, plain: socket.socket, /, *, opened: bool) -> TlsSocket | None: ...
+
+
+def unsecured(_plain: socket.socket, *, opened: bool) -> None:
+    """Links without TLS."""
+
+
+class BusLink:
+    """One connection; `scope` ends its tasks, `reader` is there once messages may come."""
+
+    __slots__ = ("out", "reader", "scope", "socket", "writing")
 
     def __init__(self) -> None:
-        self.socket: socket.socket | None = None
+        self.socket: socket.socket | TlsSocket | None = None
+        self.reader: wire.FrameReader | None = None
         self.scope = trio.CancelScope()
         self.out = bytearray()
         self.writing = False
 
 
 class Bus:
-    """All links of this node. `limit_exceeded_count` counts links closed for their send buffer."""
+    """All links of this node. `limit_exceeded_count` counts links closed for their send buffer; `warn` hears
+    of handshakes that fail, of those with one peer once for each reason.
+    """
 
     def __init__(
         self,
@@ -57,11 +78,17 @@ class Bus:
         timeout_s: Callable[[], float],
         send_limit_bytes: Callable[[], int],
         source_address: Callable[[], str | None],
+        secure: Secure = unsecured,
+        warn: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._events = events
         self._timeout_s = timeout_s
         self._send_limit_bytes = send_limit_bytes
         self._source_address = source_address
+        self._secure = secure
+        self._warn = warn
+        self._warned: dict[str, str] = {}  # why handshakes with a peer failed last
+        self._may_accept = trio.Semaphore(HANDSHAKES_MAX)
         self._nursery: trio.Nursery | None = None
         self._links: dict[LinkId, BusLink] = {}
         self._encoded: tuple[Message | None, bytes] = (None, b"")
@@ -122,6 +149,25 @@ class Bus:
                 trio.lowlevel.notify_closing(link.socket)
                 link.socket.close()
 
+    def hear(self) -> None:
+        """Reports what has arrived on open links, for who keeps the tasks from running. Links that end
+        meanwhile, and new ones, are left to the tasks.
+        """
+        for link_id, link in list(self._links.items()):
+            if link.socket is None or link.reader is None:
+                continue
+            try:
+                data = link.socket.recv(READ_BYTES)
+            except OSError:
+                continue  # nothing yet, or an end that the reading task meets
+            try:
+                for message in link.reader.feed(data):
+                    self._events.received(link_id, message)
+                    if link_id not in self._links:
+                        break
+            except WireError as wrong:
+                self._events.bad_frame(link_id, str(wrong))
+
     def send_buffer_bytes(self, link_id: LinkId) -> int:
         """What waits to be sent on a link (CLUSTER LINKS)."""
         link = self._links.get(link_id)
@@ -141,6 +187,8 @@ class Bus:
 
     async def _accept(self, listener: socket.socket) -> None:
         while True:
+            await self._may_accept.acquire()
+            self._may_accept.release()
             await trio.lowlevel.wait_readable(listener)
             try:
                 peer, address = listener.accept()
@@ -150,11 +198,45 @@ class Bus:
                 continue
             peer.setblocking(False)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            link = BusLink()
-            link.socket = peer
-            link_id = self._events.accepted(address[0], peer.getsockname()[0])
-            self._links[link_id] = link
-            self._start(self._serve, link_id, link)
+            secured = self._secure(peer, opened=False)
+            if secured is None:
+                self._begin(peer, address[0], peer.getsockname()[0])
+            else:
+                self._may_accept.acquire_nowait()
+                self._start(self._welcome, secured, address[0], peer.getsockname()[0])
+
+    def _begin(self, peer: socket.socket | TlsSocket, peer_ip: str, local_ip: str) -> None:
+        link = BusLink()
+        link.socket = peer
+        link_id = self._events.accepted(peer_ip, local_ip)
+        self._links[link_id] = link
+        self._start(self._serve, link_id, link)
+
+    async def _welcome(self, peer: TlsSocket, peer_ip: str, local_ip: str) -> None:
+        try:
+            failure = f"no TLS handshake within {self._timeout_s():g} s"
+            with trio.move_on_after(self._timeout_s()):
+                failure = await _shaken(peer)
+        except BaseException:
+            peer.close()
+            raise
+        finally:
+            self._may_accept.release()
+        self._note(f"accepting a cluster node's connection from {peer_ip}", failure)
+        if failure:
+            peer.close()
+        else:
+            self._begin(peer, peer_ip, local_ip)
+
+    def _note(self, what: str, failure: str) -> None:
+        """Links are tried again and again: a failure is told when it is not what happened last time."""
+        if not failure:
+            self._warned.pop(what, None)
+        elif self._warned.get(what) != failure:
+            if len(self._warned) >= WARNED_MAX:
+                self._warned.clear()
+            self._warned[what] = failure
+            self._warn(f"Error {what}: {failure}")
 
     async def _serve(self, link_id: LinkId, link: BusLink) -> None:
         with link.scope:
@@ -192,12 +274,18 @@ class Bus:
             return failed.errno or errno.EIO
         except trio.ClosedResourceError:
             return errno.ECANCELED
+        secured = None if failure else self._secure(peer, opened=True)
+        if secured is not None:
+            link.socket = secured
+            refused = await _shaken(secured)
+            self._note(f"connecting to a cluster node at {ip} port {port}", refused)
+            failure = errno.EPROTO if refused else 0
         return failure
 
     async def _read(self, link_id: LinkId, link: BusLink) -> None:
         """Reads messages until the link ends; reports an end that is not our own doing."""
         assert link.socket is not None
-        reader = wire.FrameReader()
+        link.reader = reader = wire.FrameReader()
         try:
             while data := await _received(link.socket):
                 end_s = time.monotonic() + SLICE_S
@@ -234,10 +322,26 @@ class Bus:
             link.writing = False
 
 
-async def _received(peer: socket.socket) -> bytes:
+async def _shaken(peer: TlsSocket) -> str:
+    """Does the handshake; returns why it failed, "" when it did not."""
+    try:
+        while events := peer.handshake():
+            if events == select.EPOLLOUT:
+                await trio.lowlevel.wait_writable(peer)
+            else:
+                await trio.lowlevel.wait_readable(peer)
+    except OSError as failed:
+        return str(failed)
+    except trio.ClosedResourceError:
+        return "closed by this node"
+    return ""
+
+
+async def _received(peer: socket.socket | TlsSocket) -> bytes:
     """The next bytes; none at the peer's end."""
     while True:
-        await trio.lowlevel.wait_readable(peer)
+        if not (isinstance(peer, TlsSocket) and peer.holds_data):
+            await trio.lowlevel.wait_readable(peer)
         try:
             return peer.recv(READ_BYTES)
         except BlockingIOError:

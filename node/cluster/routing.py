@@ -30,7 +30,7 @@ KeyExists = Callable[[Session, bytes], bool]
 
 
 class Router:
-    """`endpoint` writes the host a session's client is told to go to; `reads_when_down` and
+    """`endpoint` writes where a session's client is told to go, host:port; `reads_when_down` and
     `shard_channels_when_down` are the directives.
     """
 
@@ -148,8 +148,7 @@ class Router:
         return TRYAGAIN if here else self._redirect(b"ASK", session, slot, target)
 
     def _redirect(self, kind: bytes, session: Session, slot: int, owner: Member) -> bytes:
-        host = self._endpoint(session, owner).encode()
-        return b"-%b %d %b:%d\r\n" % (kind, slot, host, owner.port)
+        return b"-%b %d %b\r\n" % (kind, slot, self._endpoint(session, owner).encode())
 
 
 def _fill(served: bytearray, slots: SlotSet) -> None:

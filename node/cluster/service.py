@@ -40,7 +40,7 @@ from gossip.settings import Host
 from gossip.slots import SlotSet
 from gossip.state import ClusterState
 from node.clock import SteadyClock
-from node.cluster.bus import Bus
+from node.cluster.bus import Bus, Secure, unsecured
 from node.cluster.endpoints import audience
 from node.cluster.nodes_file import NodesFile, NodesFileError
 from node.cluster.routing import KeyExists, Router
@@ -70,7 +70,10 @@ class Hands:
 
 
 class Cluster:
-    """One per node in cluster mode. Raises NodesFileError at construction when nodes.conf cannot be used."""
+    """One per node in cluster mode. Raises NodesFileError at construction when nodes.conf cannot be used.
+
+    `in_script`, set by the application: whether a script runs, in whose midst `hear` may be called.
+    """
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class Cluster:
         hands: Hands,
         key_exists: KeyExists,
         rng: Random,
+        secure: Secure = unsecured,
     ) -> None:
         self._config = config
         self._log = log
@@ -91,6 +95,8 @@ class Cluster:
         self._running = False
         self._to_persist: Persist | None = None
         self._to_send: list[Effect] = []
+        self._put_off: list[Effect] = []
+        self.in_script: Callable[[], bool] = lambda: False
         self._file = NodesFile(config.resolve(config[directives.CLUSTER_CONFIG_FILE]))
         now_ms = self._clock.now_ms()
         state = self._file.load(now_ms, rng)
@@ -107,6 +113,8 @@ class Cluster:
             timeout_s=lambda: self.core.settings.node_timeout_ms / 1000,
             send_limit_bytes=lambda: config[directives.CLUSTER_LINK_SENDBUF_LIMIT],
             source_address=lambda: config[directives.BIND_SOURCE_ADDR],
+            secure=secure,
+            warn=log.warning,
         )
         self.cut: frozenset[str] = frozenset()  # whom a fault on purpose keeps us from: node ids
         self.router = Router(
@@ -140,6 +148,20 @@ class Cluster:
         if self.core.woke_up(self._clock.now_ms()):
             self.carry_out()
 
+    def hear(self) -> None:
+        """For a command that keeps the loop for long (a script): peers are heard and answered, and time
+        passes, so that they go on to count on this node.
+
+        What would change data or role under that command (`_UNSETTLING`) waits for its end.
+        """
+        if not self._running:
+            return
+        self.bus.hear()
+        now_ms = self._clock.now_ms()
+        if now_ms >= self.core.next_deadline_ms():
+            self.core.tick(now_ms)
+            self.carry_out()
+
     def order(self, what: Callable[[Core, int], T], *, in_rows: bool = False) -> T:
         """An operator's order. Raises CommandError with Redis's text when the core refuses it.
 
@@ -158,7 +180,7 @@ class Cluster:
 
     def end_of_turn(self) -> None:
         """Called before replies leave: what orders in rows left to do is done."""
-        if self._to_persist or self._to_send:
+        if self._to_persist or self._to_send or self._put_off:
             self.carry_out()
 
     def accepted(self, peer_ip: str, local_ip: str) -> LinkId:
@@ -218,6 +240,7 @@ class Cluster:
         self._busy = True
         try:
             self._do_held()
+            self._do_put_off()
             while effects := self.core.drain():
                 for effect in effects:
                     self._do(effect)
@@ -250,8 +273,17 @@ class Cluster:
             if not _is_pong(effect) or last[effect.link] is effect:
                 self._do(effect)
 
+    def _do_put_off(self) -> None:
+        if not self.in_script():
+            effects, self._put_off = self._put_off, []
+            for effect in effects:
+                self._do(effect)
+
     def _do(self, effect: Effect) -> None:
         hands = self._hands
+        if isinstance(effect, _UNSETTLING) and self.in_script():
+            self._put_off.append(effect)
+            return
         match effect:
             case Send(link=link, message=message):
                 if not (self.cut and self._is_lost(link, None)):
@@ -312,8 +344,12 @@ class Cluster:
     # What clients are told
 
     def endpoint(self, session: Session, member: Member) -> str:
-        """The host of a redirect; empty for the host that the client used already."""
-        return audience(self._config, session.address).host(member) or ""
+        """The address of a redirect; its host is empty for the one that the client used already."""
+        told = audience(self._config, session.address, over_tls=session.over_tls)
+        return f"{told.host(member) or ''}:{told.port(member)}"
+
+
+_UNSETTLING = (FollowPrimary, BecomePrimary, SlotsLost, FlushAll)
 
 
 def _is_pong(effect: Effect) -> TypeGuard[Send]:

@@ -17,6 +17,10 @@ FOLLOWED = (
     directives.CLUSTER_BLACKLIST_TTL,
     directives.REPL_PING_REPLICA_PERIOD,
     directives.PORT,
+    directives.TLS_PORT,
+    directives.TLS_CLUSTER,
+    directives.TLS_REPLICATION,
+    directives.CLUSTER_ANNOUNCE_TLS_PORT,
     directives.CLUSTER_ANNOUNCE_IP,
     directives.CLUSTER_ANNOUNCE_PORT,
     directives.CLUSTER_ANNOUNCE_BUS_PORT,
@@ -30,11 +34,16 @@ FOLLOWED = (
 
 def bus_port(config: Config) -> int:
     """The port the bus listens on from the start of the node: CONFIG SET port leaves it alone."""
-    return config[directives.CLUSTER_PORT] or config[directives.PORT] + directives.BUS_PORT_OFFSET
+    first = directives.TLS_PORT if config[directives.TLS_CLUSTER] else directives.PORT
+    return config[directives.CLUSTER_PORT] or config[first] + directives.BUS_PORT_OFFSET
 
 
 def core_settings(config: Config, bus_port: int) -> Settings:
     """The core's settings as the directives have them now."""
+    tls_first = config[directives.TLS_CLUSTER]
+    plain = config[directives.PORT], config[directives.CLUSTER_ANNOUNCE_PORT]
+    tls = config[directives.TLS_PORT], config[directives.CLUSTER_ANNOUNCE_TLS_PORT]
+    first, second = (tls, plain) if tls_first else (plain, tls)
     return Settings(
         node_timeout_ms=config[directives.CLUSTER_NODE_TIMEOUT],
         ping_interval_ms=config[directives.CLUSTER_PING_INTERVAL],
@@ -44,10 +53,14 @@ def core_settings(config: Config, bus_port: int) -> Settings:
         replica_validity_factor=config[directives.CLUSTER_REPLICA_VALIDITY_FACTOR],
         replica_no_failover=config[directives.CLUSTER_REPLICA_NO_FAILOVER],
         repl_ping_period_ms=config[directives.REPL_PING_REPLICA_PERIOD] * 1000,
-        port=config[directives.PORT],
+        port=first[0],
+        plain_port=second[0],
+        tls_first=tls_first,
+        replicates_by_second_port=config[directives.TLS_REPLICATION] != tls_first,
         bus_port=bus_port,
         announce_ip=config[directives.CLUSTER_ANNOUNCE_IP] or "",
-        announce_port=config[directives.CLUSTER_ANNOUNCE_PORT],
+        announce_port=first[1],
+        announce_plain_port=second[1],
         announce_bus_port=config[directives.CLUSTER_ANNOUNCE_BUS_PORT],
         announce_hostname=config[directives.CLUSTER_ANNOUNCE_HOSTNAME] or "",
         announce_human_nodename=config[directives.CLUSTER_ANNOUNCE_HUMAN_NODENAME] or "",

@@ -48,7 +48,7 @@ def endpoint(member: Member, told: Audience) -> Endpoint:
         metadata.append(("ip", told.ip(member)))
     if told.kind != "hostname" and member.hostname:
         metadata.append(("hostname", member.hostname))
-    return Endpoint(told.host(member), member.port, member.node_id, metadata)
+    return Endpoint(told.host(member), told.port(member), member.node_id, metadata)
 
 
 def slot_ranges(cluster: Cluster) -> Iterable[tuple[int, int, list[Member]]]:
@@ -63,7 +63,10 @@ def slot_ranges(cluster: Cluster) -> Iterable[tuple[int, int, list[Member]]]:
 def node_lines(cluster: Cluster, members: Iterable[Member], told: Audience) -> list[str]:
     """Lines of CLUSTER NODES."""
     state = cluster.core.state
-    return [node_line(replace(record_of(state, member), ip=told.ip(member))) for member in members]
+    return [
+        node_line(replace(record_of(state, member), ip=told.ip(member), port=told.port(member)))
+        for member in members
+    ]
 
 
 def shards(cluster: Cluster) -> list[list[Member]]:

@@ -47,8 +47,8 @@ def client_line(session: Session, now_ms: int, argv: list[bytes] | None = None) 
         b"events=%b" % transport.waits_for().encode(),
         b"cmd=%b" % (command.title if command is not None else b"NULL"),
         b"user=%b" % session.user,
-        b"redir=-1",
-        b"resp=%d" % call.reply.version,
+        b"redir=%d" % (session.tracked.redirect_id if session.tracked is not None else -1),
+        b"resp=%d" % session.speaks.version,
         b"lib-name=%b" % session.lib_name,
         b"lib-ver=%b" % session.lib_version,
     )
@@ -64,6 +64,7 @@ def _subscription_counts(session: Session) -> tuple[int, int, int]:
 
 def session_flags(session: Session) -> bytes:
     """The letters of CLIENT LIST's `flags`, N when there is nothing to say."""
+    tracked = session.tracked
     letters = (
         (b"S", session.is_replica),
         (b"O", session.monitors),
@@ -71,6 +72,9 @@ def session_flags(session: Session) -> bytes:
         (b"P", session.subscriptions is not None),
         (b"x", session.queue is not None),
         (b"b", session.blocked is not None),
+        (b"t", tracked is not None),
+        (b"R", tracked is not None and tracked.is_broken),
+        (b"B", tracked is not None and tracked.broadcasts),
         (b"d", session.watch is not None and session.watch.touched),
         (b"c", session.closing),
         (b"U", session.address.endswith(b":0")),

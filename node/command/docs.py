@@ -74,6 +74,7 @@ def command_docs(command: Command, encoder: Encoder) -> bytes:
         ("since", spec.since),
         ("group", spec.group),
         ("complexity", spec.complexity),
+        ("module", spec.module),
         ("deprecated_since", spec.deprecated_since),
         ("replaced_by", spec.replaced_by),
     ]

@@ -63,6 +63,11 @@ class Units(Protocol):
 
     def unit(self, session: Session) -> AbstractContextManager[None]: ...
 
+    def begin_unit(self, session: Session) -> bool:
+        """The same for who has no time for a `with`: `end_unit` takes what this gives."""
+
+    def end_unit(self, session: Session, denied: bool) -> None: ...
+
     def run_within(self, session: Session, command: Command, argv: list[bytes], slot: int) -> bytes:
         """The reply. `slot` is that of the first key (any without keys); no gate is asked."""
 
@@ -82,11 +87,13 @@ class Queue:
     def __len__(self) -> int:
         return len(self.requests)
 
-    def add(self, command: Command, argv: list[bytes], slot: int) -> None:
+    def add(self, command: Command, argv: list[bytes], slot: int, flags: Flag | None = None) -> None:
+        """`flags` are those of the request, where they differ from the command's."""
+        flags = command.flags if flags is None else flags
         self.requests.append(Queued(command, argv, slot))
         self.size_bytes += sum(map(len, argv))
-        self.of_any |= command.flags
-        self.of_all &= command.flags
+        self.of_any |= flags
+        self.of_all &= flags
 
     def as_one(self, execute: Command) -> tuple[Command, list[bytes]]:
         """EXEC as the gates see it: a command with the flags and the keys of all, and a request of those."""

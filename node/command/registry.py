@@ -43,6 +43,7 @@ class Command:
         "name",
         "rejected_calls",
         "run",
+        "runs_script",
         "short_words",
         "spec",
         "subcommands",
@@ -64,6 +65,7 @@ class Command:
         self.has_one_key = found is not None and found.last == 0 and len(spec.keys) == 1
         self.run: Runner = run if run is not None else _container_only
         self.subcommands: dict[bytes, Command] | None = {} if spec.handler is None else None
+        self.runs_script = _runs_script(spec)
         self.short_words = _short_words(spec)
         self.times: defaultdict[int, int] = defaultdict(int)
         self.forget_calls()
@@ -107,6 +109,11 @@ def _short_words(spec: CommandSpec) -> int:
     return spec.arity if spec.arity > 0 else _WORDS_OF_MANY
 
 
+def _runs_script(spec: CommandSpec) -> bool:
+    """EVAL and its kin: text or name, the number of keys, the keys, arguments."""
+    return "scripting" in spec.categories and bool(spec.flags & Flag.SKIP_MONITOR)
+
+
 def _container_only(*_: object) -> bytes:
     raise AssertionError("a container was run without its subcommand")
 
@@ -138,15 +145,20 @@ def _keys_from_first(spec: CommandSpec) -> Range | None:
 
 
 class Table:
-    """All commands by upper-case name; frozen.
+    """All commands by upper-case name. `declared` are the same, whatever rename-command made of them.
 
-    In a cluster (`by_slot`) only requests of one key go fast, since several keys must be seen to share a
+    Whoever keeps one of the look-up tables sees them change when modules come and go. In a cluster (`by_slot`) only requests of one key go fast, since several keys must be seen to share a
     slot.
     """
 
     def __init__(self, commands: dict[bytes, Command], by_slot: bool) -> None:
         self.commands = commands
-        self._by_slot = by_slot
+        self.declared: dict[bytes, Command] = {}
+        self.fast_reads: dict[bytes, Command] = {}
+        self.fast_all: dict[bytes, Command] = {}
+        self.fast_scripts: dict[bytes, Command] = {}
+        self._lookup: dict[bytes, Command] = {}
+        self.by_slot = by_slot
         self.prepare()
 
     def prepare(self) -> None:
@@ -155,11 +167,23 @@ class Table:
         fast = {
             name: command
             for name, command in commands.items()
-            if (command.has_one_key if self._by_slot else command.has_first_key)
+            if (command.has_one_key if self.by_slot else command.has_first_key)
         }
-        self.fast_reads = _both_cases({n: c for n, c in fast.items() if not c.flags & _MAY_CHANGE})
-        self.fast_all = _both_cases(fast)
-        self._lookup = _both_cases(commands)
+        _refill(self.fast_reads, {n: c for n, c in fast.items() if not c.flags & _MAY_CHANGE})
+        _refill(self.fast_all, fast)
+        _refill(self.fast_scripts, {name: c for name, c in commands.items() if c.runs_script})
+        _refill(self._lookup, commands)
+
+    def add(self, commands: Mapping[bytes, Command]) -> None:
+        """Of a module; none of the names is taken."""
+        self.commands.update(commands)
+        self.declared.update(commands)
+        self.prepare()
+
+    def remove(self, names: Iterable[bytes]) -> None:
+        for name in names:
+            del self.commands[name], self.declared[name]
+        self.prepare()
 
     def lookup(self, name: bytes) -> Command | None:
         """A command (a container without its subcommand) by a name in any case."""
@@ -180,13 +204,12 @@ class Table:
             yield from (command.subcommands or {}).values()
 
 
-def _both_cases(commands: Mapping[bytes, Command]) -> dict[bytes, Command]:
-    """By the names that clients use, which rename-command may have changed."""
-    table = {}
+def _refill(table: dict[bytes, Command], commands: Mapping[bytes, Command]) -> None:
+    """By the names that clients use, which rename-command may have changed, in both cases."""
+    table.clear()
     for name, command in commands.items():
         table[name] = command
         table[name.lower()] = command
-    return table
 
 
 def freeze(declared: Iterable[CommandSpec], services: Mapping[type, object], by_slot: bool) -> Table:
@@ -214,6 +237,7 @@ def freeze(declared: Iterable[CommandSpec], services: Mapping[type, object], by_
         if holder.subcommands is None:  # COMMAND does something without a subcommand, too
             holder.subcommands = {}
         holder.subcommands[sub] = command
+    table.declared = dict(commands)
     table.prepare()
     return table
 

@@ -13,6 +13,8 @@ from node.command.call import Call
 from node.command.queue import Queue, Watch
 from node.command.registry import Command
 from node.command.subscriptions import Subscriptions
+from node.command.tracked import Tracked
+from node.resp.encode import Encoder
 
 
 class ReplyMode(Enum):
@@ -158,13 +160,16 @@ class Session:
         "name",
         "no_evict",
         "no_touch",
+        "over_tls",
         "queue",
         "readonly",
         "reply_mode",
         "restricted",
+        "speaks",
         "subscriptions",
         "taken",
         "total_commands",
+        "tracked",
         "transport",
         "user",
         "watch",
@@ -176,9 +181,11 @@ class Session:
         self.id = id
         self.call = call
         call.session = self
+        self.speaks = call.reply  # the client's protocol; a script's commands answer in one of their own
         self.transport = transport
         self.address = address
         self.local_address = local_address
+        self.over_tls = False  # then it is told of TLS ports: node.cluster.endpoints
         self.name = b""
         self.lib_name = b""
         self.lib_version = b""
@@ -201,6 +208,7 @@ class Session:
         self.queue: Queue | None = None  # the open transaction
         self.watch: Watch | None = None
         self.subscriptions: Subscriptions | None = None  # None rather than empty
+        self.tracked: Tracked | None = None  # with CLIENT TRACKING: see node.tracking
         self.deny_blocking = False  # its command runs inside of a transaction or a script, and must not wait
         self.taken: Callable[[list[bytes]], bool] | None = (
             None  # sees requests first; True: they were its own
@@ -213,6 +221,11 @@ class Session:
         self.closing = True
         self.transport = Gone()
         del self.call.session
+
+    def speak(self, encoder: Encoder) -> None:
+        """Goes on in another version of the protocol."""
+        self.speaks = self.call.reply = encoder
+        self.update_guard()
 
     def close_after_reply(self) -> None:
         """Ends the connection when what is queued, the reply in the making too, has been sent."""
@@ -234,7 +247,7 @@ class Session:
     @property
     def in_subscriber_mode(self) -> bool:
         """Whether only a few commands are allowed: in RESP2 messages could not be told from replies."""
-        return self.subscriptions is not None and self.call.reply.version == 2
+        return self.subscriptions is not None and self.speaks.version == 2
 
     def update_guard(self) -> None:
         """To be called after a change of anything that the fast path does not look at."""
@@ -247,6 +260,7 @@ class Session:
             or self.monitors
             or self.queue is not None
             or self.in_subscriber_mode
+            or (self.tracked is not None and self.tracked.follows_commands)
             or self.taken is not None
             or self.reply_mode is not ReplyMode.ON
         )

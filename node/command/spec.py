@@ -27,6 +27,7 @@ class Flag(IntFlag):
     WRITE = 1 << 0
     READONLY = 1 << 1
     DENYOOM = 1 << 2
+    MODULE = 1 << 3
     ADMIN = 1 << 4
     PUBSUB = 1 << 5
     NOSCRIPT = 1 << 6
@@ -86,6 +87,7 @@ class CommandSpec:
     replaced_by: str = ""
     deprecated_since: str = ""
     waits: bool = False  # whether the handler may return a Block though the flags do not say so
+    module: str = ""  # where it comes from, when not with the node
 
     def acl_categories(self) -> list[str]:
         """Those declared, and those that follow from the flags, each with its `@`, in no order of meaning."""

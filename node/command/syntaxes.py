@@ -70,7 +70,7 @@ CLUSTER|REPLICATE node-id
 CLUSTER|RESET [reset-type=<HARD | SOFT>]
 CLUSTER|SET-CONFIG-EPOCH config-epoch:i
 CLUSTER|SETSLOT slot:i subcommand=<IMPORTING importing/node-id | MIGRATING migrating/node-id | NODE
-    node/node-id | STABLE>
+    node/node-id | STABLE> [TIMEOUT timeout:i]
 CLUSTER|SLAVES node-id
 CLUSTER|SLOT-STATS filter=<SLOTSRANGE slotsrange=(start-slot:i end-slot:i)
     | ORDERBY orderby=(metric [LIMIT limit:i] [order=<ASC | DESC>])>

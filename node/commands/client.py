@@ -1,6 +1,6 @@
 """CLIENT: looking at connections, naming, ending, pausing and unblocking them.
 
-What concerns client-side caching (CACHING, TRACKING, TRACKINGINFO, GETREDIR) is not there yet.
+What concerns client-side caching (CACHING, TRACKING, TRACKINGINFO, GETREDIR) is in tracking.py.
 """
 
 from __future__ import annotations
@@ -322,8 +322,12 @@ def help_(_call: Call, _argv: list[bytes]) -> bytes:
 
 
 _HELP = (
+    "CACHING (YES|NO)",
+    "    Say whether the client keeps what the next command reads, with OPTIN or OPTOUT.",
     "GETNAME",
     "    Return the name of this connection.",
+    "GETREDIR",
+    "    Return the number of the connection that hears for this one while it tracks.",
     "ID",
     "    Return the number of this connection.",
     "INFO",
@@ -353,6 +357,11 @@ _HELP = (
     "    Tell name or version of the client's library.",
     "SETNAME <name>",
     "    Name this connection.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+    "         [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Be told when keys change that this connection has read, or that have a prefix.",
+    "TRACKINGINFO",
+    "    Describe how this connection tracks.",
     "UNBLOCK <client-id> [TIMEOUT|ERROR]",
     "    End the wait of a client in a blocking command.",
     "UNPAUSE",

@@ -51,7 +51,8 @@ _HELP = (
     "RESET [HARD|SOFT]", "    Leave the cluster; HARD also takes a new id and forgets the epochs.",
     "SAVECONFIG", "    Write nodes.conf.",
     "SET-CONFIG-EPOCH <epoch>", "    Give a new node its config epoch.",
-    "SETSLOT <slot> (IMPORTING|MIGRATING|NODE <node-id>|STABLE)", "    Set a slot's state.",
+    "SETSLOT <slot> (IMPORTING|MIGRATING|NODE <node-id>|STABLE) [TIMEOUT <ms>]",
+    "    Set a slot's state, at the replicas first; fail when they do not acknowledge it in time (2 s).",
     "SHARDS", "    The shards with their slots and nodes.",
     "SLOTS", "    Ranges of slots with the nodes that serve them.",
     "SLOT-STATS (SLOTSRANGE <first> <last>|ORDERBY <metric> [LIMIT <n>] [ASC|DESC])", "    Counters by slot.",
@@ -92,7 +93,8 @@ def nodes(access: ClusterAccess, call: Call, _argv: list[bytes]) -> bytes:
 
 
 def _audience(access: ClusterAccess, call: Call) -> Audience:
-    return audience(access.config, call.session.address)
+    session = call.session
+    return audience(access.config, session.address, over_tls=session.over_tls)
 
 
 @command(
@@ -153,9 +155,15 @@ def shards(access: ClusterAccess, call: Call, _argv: list[bytes]) -> bytes:
 def _shard_node(access: ClusterAccess, call: Call, member: Member) -> bytes:
     told = _audience(access, call)
     host = told.host(member)
-    facts: list[tuple[bytes, bytes]] = [
-        (b"id", bulk(member.node_id.encode())),
-        (b"port", number(member.port)),
+    plain_port, tls_port = member.port, member.plain_port
+    if access.cluster.core.state.tls_first:
+        plain_port, tls_port = tls_port, plain_port
+    facts: list[tuple[bytes, bytes]] = [(b"id", bulk(member.node_id.encode()))]
+    if plain_port:
+        facts.append((b"port", number(plain_port)))
+    if tls_port:
+        facts.append((b"tls-port", number(tls_port)))
+    facts += [
         (b"ip", bulk(told.ip(member).encode())),
         (b"endpoint", call.reply.null if host is None else bulk(host.encode())),
     ]

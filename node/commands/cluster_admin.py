@@ -1,4 +1,5 @@
 """CLUSTER subcommands that change the cluster: arguments are checked here, the rules are the gossip core's.
+SETSLOT has a file of its own.
 
 Source: https://redis.io/commands/?group=cluster
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gossip.admin import FailoverMode, SlotAction
+from gossip.admin import FailoverMode
 from gossip.slots import SLOT_COUNT
 from node.cluster.access import ClusterAccess
 from node.command.args import SYNTAX, integer
@@ -15,7 +16,6 @@ from node.command.call import Call
 from node.command.spec import ADMIN, NO_ASYNC_LOADING, NOSCRIPT, STALE, command
 from node.errors import CommandError
 from node.integers import parse_integer
-from node.migration.access import MigrationAccess
 from node.resp.encode import OK, simple
 
 ADMINISTRATION = ADMIN | STALE | NO_ASYNC_LOADING
@@ -180,24 +180,6 @@ def delslotsrange(access: ClusterAccess, _call: Call, argv: list[bytes]) -> byte
 def flushslots(access: ClusterAccess, _call: Call, _argv: list[bytes]) -> bytes:
     """Deletes all slots information from a node."""
     access.cluster.order(lambda core, now_ms: core.flush_slots(now_ms))
-    return OK
-
-
-@command(
-    b"CLUSTER|SETSLOT", arity=-4, group="cluster", since="3.0.0", flags=ADMINISTRATION, complexity="O(1)",
-    needs=(ClusterAccess, MigrationAccess),
-)  # fmt: skip
-def setslot(access: ClusterAccess, moving: MigrationAccess, _call: Call, argv: list[bytes]) -> bytes:
-    """Binds a hash slot to a node."""
-    cluster = access.cluster
-    slot = slot_argument(argv[2])
-    moving.refuse_if_moving(slot)
-    word = argv[3].upper().decode("latin-1")
-    wanted_count = 4 if word == "STABLE" else 5
-    if word not in SlotAction.__members__ or len(argv) != wanted_count:
-        raise CommandError(b"ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP")
-    node_id = node_argument(argv[4]) if len(argv) > 4 else ""
-    cluster.order(lambda core, now_ms: core.set_slot(slot, SlotAction(word), node_id, now_ms), in_rows=True)
     return OK
 
 

@@ -10,7 +10,7 @@ from node.command.keyspec import KeyFlag
 from node.command.registry import Command, Table
 from node.command.spec import LOADING, NO_MANDATORY_KEYS, STALE, command
 from node.errors import CommandError
-from node.resp.encode import EMPTY_ARRAY, array, bulk, bulks, integer
+from node.resp.encode import array, bulk, bulks, integer
 from node.values.glob import compile_glob
 
 _FLAGS = LOADING | STALE
@@ -72,7 +72,8 @@ def list_(table: Table, _call: Call, argv: list[bytes]) -> bytes:
         raise CommandError(SYNTAX)
     kind, wanted = argv[3].upper(), argv[4]
     if kind == b"MODULE":
-        return EMPTY_ARRAY  # no command comes from a module
+        module = wanted.decode("latin-1")
+        return bulks(each.title for each in table.walk() if each.spec.module == module and module)
     if kind == b"ACLCAT":
         return bulks(each.title for each in in_category(table, wanted.lower().decode("latin-1")))
     if kind == b"PATTERN":

@@ -12,10 +12,12 @@ from node.config.config import Config
 from node.config.table import CLUSTER_ENABLED
 from node.errors import CommandError
 from node.identity import Identity
+from node.modules.service import Modules
 from node.observe.monitor import Monitors
 from node.pubsub import PubSub
-from node.resp.encode import EMPTY_ARRAY, OK, PONG, RESP2, RESP3, array, bulk, simple
+from node.resp.encode import OK, PONG, RESP2, RESP3, array, bulk, simple
 from node.resp.encode import integer as number
+from node.tracking import Tracking
 from node.transactions import Transactions
 from node.version import REDIS_VERSION
 
@@ -86,10 +88,16 @@ def quit_(call: Call, _argv: list[bytes]) -> bytes:
 
 @command(
     b"RESET", arity=1, group="connection", since="6.2.0", flags=_SESSION, categories=_CATEGORIES,
-    complexity="O(1)", needs=(Acl, Transactions, PubSub, Monitors),
+    complexity="O(1)", needs=(Acl, Transactions, PubSub, Monitors, Tracking),
 )  # fmt: skip
 def reset(
-    acl: Acl, transactions: Transactions, pubsub: PubSub, monitors: Monitors, call: Call, _argv: list[bytes]
+    acl: Acl,
+    transactions: Transactions,
+    pubsub: PubSub,
+    monitors: Monitors,
+    tracking: Tracking,
+    call: Call,
+    _argv: list[bytes],
 ) -> bytes:
     """Makes the connection as it was when it was new."""
     session = call.session
@@ -98,8 +106,9 @@ def reset(
     transactions.discard(session)
     pubsub.forget(session)
     monitors.remove(session)
+    tracking.disable(session)
     call.db = call.databases[0]
-    call.reply = RESP2
+    session.speak(RESP2)
     session.name = b""
     session.asking = session.readonly = session.no_touch = session.no_evict = False
     session.reply_mode = ReplyMode.ON
@@ -125,9 +134,9 @@ def auth(acl: Acl, call: Call, argv: list[bytes]) -> bytes:
 
 @command(
     b"HELLO", arity=-1, group="connection", since="6.0.0", flags=_SESSION, categories=_CATEGORIES,
-    complexity="O(1)", needs=(Acl, Identity),
+    complexity="O(1)", needs=(Acl, Identity, Modules),
 )  # fmt: skip
-def hello(acl: Acl, identity: Identity, call: Call, argv: list[bytes]) -> bytes:
+def hello(acl: Acl, identity: Identity, modules: Modules, call: Call, argv: list[bytes]) -> bytes:
     """Chooses the protocol version, optionally logs in and names the connection, and says who answers."""
     version = 0
     if len(argv) > 1:
@@ -143,9 +152,8 @@ def hello(acl: Acl, identity: Identity, call: Call, argv: list[bytes]) -> bytes:
     if name is not None:
         session.name = name
     if version:
-        call.reply = RESP3 if version == 3 else RESP2
-        session.update_guard()
-    return _greeting(identity, session)
+        session.speak(RESP3 if version == 3 else RESP2)
+    return _greeting(identity, modules, session)
 
 
 def _hello_options(argv: list[bytes]) -> tuple[tuple[bytes, bytes] | None, bytes | None]:
@@ -166,7 +174,7 @@ def _hello_options(argv: list[bytes]) -> tuple[tuple[bytes, bytes] | None, bytes
     return login, name
 
 
-def _greeting(identity: Identity, session: Session) -> bytes:
+def _greeting(identity: Identity, modules: Modules, session: Session) -> bytes:
     call = session.call
     fields = [
         (bulk(b"server"), bulk(b"redis")),
@@ -175,7 +183,7 @@ def _greeting(identity: Identity, session: Session) -> bytes:
         (bulk(b"id"), number(session.id)),
         (bulk(b"mode"), bulk(identity.mode.encode())),
         (bulk(b"role"), bulk(b"replica" if identity.is_replica() else b"master")),
-        (bulk(b"modules"), EMPTY_ARRAY),
+        (bulk(b"modules"), modules.listing(call.reply)),
     ]
     return call.reply.map(fields)
 

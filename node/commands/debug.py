@@ -19,6 +19,8 @@ from node.keyspace.database import Policy
 from node.keyspace.digest import dataset_digest
 from node.log import Log
 from node.migration.access import MigrationAccess
+from node.persistence.aof.errors import AofError
+from node.persistence.aof.service import Aof
 from node.persistence.rdb import LoadError
 from node.persistence.reload import Reload
 from node.persistence.saving import SaveError, Saving
@@ -38,7 +40,8 @@ _DUMP_FRAME_BYTES = 11  # type, version and checksum of a DUMP payload
 
 @command(
     b"DEBUG", arity=-2, group="server", since="1.0.0", flags=ADMIN | NOSCRIPT | LOADING | STALE,
-    complexity="Depends on subcommand.", needs=(Config, Policy, Log, MigrationAccess, Saving, Reload, Faults),
+    complexity="Depends on subcommand.",
+    needs=(Config, Policy, Log, MigrationAccess, Saving, Reload, Aof, Faults),
 )  # fmt: skip
 def debug(
     config: Config,
@@ -47,6 +50,7 @@ def debug(
     moving: MigrationAccess,
     saving: Saving,
     reload: Reload,
+    aof: Aof,
     faults: Faults,
     call: Call,
     argv: list[bytes],
@@ -84,6 +88,8 @@ def debug(
         return OK  # there is no Java heap to dump; test suites of several servers ask for it
     if name == b"RELOAD":
         return _reload(log, saving, reload, call, [word.upper() for word in argv[2:]])
+    if name == b"LOADAOF" and count == 2:
+        return _load_aof(aof)
     raise CommandError(
         b"ERR unknown subcommand or wrong number of arguments for '%b'. Try DEBUG HELP." % argv[1][:128]
     )
@@ -105,6 +111,14 @@ def _reload(log: Log, saving: Saving, reload: Reload, call: Call, options: list[
         log.warning(str(failed))
         raise CommandError(b"ERR Error trying to load the RDB dump, check server logs.") from None
     log.notice("DB reloaded by DEBUG RELOAD")
+    return OK
+
+
+def _load_aof(aof: Aof) -> bytes:
+    try:
+        aof.reload()
+    except AofError as failed:
+        raise CommandError(f"ERR {failed}".encode()) from None
     return OK
 
 
@@ -145,6 +159,8 @@ _HELP = (
     *FAULT_HELP,
     "JMAP",
     "    Do nothing.",
+    "LOADAOF",
+    "    Empty the server and load the data again from the append-only file.",
     "LOG <message>",
     "    Write a line to the log.",
     "OBJECT <key>",

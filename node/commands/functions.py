@@ -27,6 +27,7 @@ from node.command.spec import (
     command,
     container,
 )
+from node.commands.scripting import declare_kill
 from node.errors import CommandError
 from node.keyspace.changes import EventClass
 from node.resp.encode import OK, array, bulk, bulks, integer, simple
@@ -194,15 +195,7 @@ def function_stats(scripting: Scripting, call: Call, _argv: list[bytes]) -> byte
     )
 
 
-@command(
-    b"FUNCTION|KILL", arity=2, group="scripting", since="7.0.0", flags=NOSCRIPT | ALLOW_BUSY,
-    categories=_CATEGORIES, complexity="O(1)", needs=Scripting,
-    tips=("request_policy:all_shards", "response_policy:one_succeeded"),
-)  # fmt: skip
-def function_kill(scripting: Scripting, _call: Call, _argv: list[bytes]) -> bytes:
-    """Terminates a function during execution."""
-    scripting.runs.kill(wants_function=True)
-    return OK
+declare_kill(b"FUNCTION|KILL", "7.0.0", "Terminates a function during execution.", wants_function=True)
 
 
 @command(

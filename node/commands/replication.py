@@ -30,6 +30,7 @@ _FOLLOW = ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING
 _SYNC = ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI
 _ADDRESS_BYTES_MAX = 255
 _LONG_MAX = 2**63 - 1
+_KNOWS_SETSLOT_SINCE = 8
 
 
 def _follow(replication: Replication, config: Config, call: Call, argv: list[bytes]) -> bytes:
@@ -202,6 +203,9 @@ def _describe(replication: Replication, call: Call, option: bytes, name: bytes, 
     elif option == b"capa":
         replica.understands_eof |= value.lower() == b"eof"
         replica.understands_psync2 |= value.lower() == b"psync2"
+    elif option == b"version":
+        major = parse_integer(value.partition(b".")[0])
+        replica.knows_setslot = major is not None and major >= _KNOWS_SETSLOT_SINCE
     elif option == b"rdb-only":
         replica.snapshot_only = bool(bounded(value, 0, 1, b"ERR value is out of range"))
     elif option == b"rdb-filter-only":

@@ -113,15 +113,24 @@ def script_flush(scripting: Scripting, _call: Call, argv: list[bytes]) -> bytes:
     return OK
 
 
-@command(
-    b"SCRIPT|KILL", arity=2, group="scripting", since="2.6.0", flags=NOSCRIPT | ALLOW_BUSY,
-    categories=_CATEGORIES, complexity="O(1)", needs=Scripting,
-    tips=("request_policy:all_shards", "response_policy:one_succeeded"),
-)  # fmt: skip
-def script_kill(scripting: Scripting, _call: Call, _argv: list[bytes]) -> bytes:
-    """Terminates a server-side Lua script during execution."""
-    scripting.runs.kill(wants_function=False)
-    return OK
+def declare_kill(name: bytes, since: str, summary: str, *, wants_function: bool) -> None:
+    """SCRIPT KILL, and FUNCTION KILL: the one refuses to end what the other is for."""
+
+    def kill(scripting: Scripting, _call: Call, _argv: list[bytes]) -> bytes:
+        scripting.runs.kill(wants_function)
+        return OK
+
+    kill.__doc__ = summary
+    command(
+        name, arity=2, group="scripting", since=since, flags=NOSCRIPT | ALLOW_BUSY, categories=_CATEGORIES,
+        complexity="O(1)", needs=Scripting,
+        tips=("request_policy:all_shards", "response_policy:one_succeeded"),
+    )(kill)  # fmt: skip
+
+
+declare_kill(
+    b"SCRIPT|KILL", "2.6.0", "Terminates a server-side Lua script during execution.", wants_function=False
+)
 
 
 @command(

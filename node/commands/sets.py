@@ -140,13 +140,17 @@ def spop(call: Call, argv: list[bytes]) -> bytes:
         if len(argv) > 3:
             raise syntax_error()
         return _pop_many(call, name, pop_count(argv[2]))
-    value = peek_own(call, name, Set)
-    if value is None:
-        return call.reply.null
+    db = call.db
+    value = db.peek(name, call.slot, call.now_ms)
+    if type(value) is not Set:
+        if value is None:
+            return call.reply.null
+        raise CommandError(WRONG_TYPE)
     member = value.pop(_RNG)
-    changes, index = call.changes, call.db.index
+    changes, index = call.changes, db.index
     changes.log.append((SET, b"spop", name, index))
-    changes.rewritten = [(index, [b"SREM", name, member])]
+    if changes.tellers:
+        changes.rewritten = [(index, [b"SREM", name, member])]
     if not value:
         drop_if_empty(call, name, value)
     return bulk(member)

@@ -187,7 +187,7 @@ def xadd(call: Call, argv: list[bytes]) -> bytes:
     elif type(stream) is not Stream:
         raise CommandError(WRONG_TYPE)
     id = _new_id(options, MIN_ID if stream is None else stream.last_id, call.now_ms)
-    text_bytes = sum([len(item) for item in items])
+    text_bytes = len(items[0]) + len(items[1]) if len(items) == 2 else sum(map(len, items))
     if text_bytes > ENTRY_BYTES_MAX:
         raise CommandError(b"ERR Elements are too large to be stored")
     if stream is None:
@@ -200,7 +200,7 @@ def xadd(call: Call, argv: list[bytes]) -> bytes:
         call.changed(STREAM, b"xtrim", name)
     if options.approximate:
         call.rewrite([b"XADD", name, *options.told(stream), text, *items])
-    elif options.id is None:
+    elif options.id is None and changes.tellers:
         told = argv.copy()
         told[options.at] = text
         changes.rewritten = [(db.index, told)]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from node.blocking import Blocking
+from node.blocking import TAKES_OF_GROUP, Blocking
 from node.command.args import integer, syntax_error
 from node.command.call import Call
 from node.command.keyspec import KeySpec, Keyword, Range
@@ -229,7 +229,7 @@ def xreadgroup(blocking: Blocking, call: Call, argv: list[bytes]) -> bytes | Blo
         return _read_group(call, request, sources)
 
     # Where one consumer of a group finds nothing new, the others of the group would not either.
-    takes = b"group:" + request.group
+    takes = TAKES_OF_GROUP + request.group
     return blocking.wait(call, argv, request.names, attempt, request.deadline_ms, lambda: null, takes)
 
 

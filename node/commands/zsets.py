@@ -27,6 +27,7 @@ from node.values.zsets import ADDED, SAME, Zset
 ZSET = EventClass.ZSET
 ZSET_CATEGORY = ["sortedset"]
 _RNG = random.Random()
+_EXACT_DIGITS = 15
 
 
 def entries_reply(reply: Encoder, entries: Sequence[Entry], with_scores: bool) -> bytes:
@@ -58,7 +59,9 @@ def zadd(call: Call, argv: list[bytes]) -> bytes:
     """Adds members with scores to a sorted set, or changes the scores of those that are there."""
     limits = call.db.limits
     if len(argv) == 4 and argv[2][:1] <= b"9" and limits.zset_max_listpack_entries:
-        return _add_one(call, argv[1], finite_float(argv[2]), argv[3], limits)
+        text = argv[2]
+        score = float(text) if text.isdigit() and len(text) <= _EXACT_DIGITS else finite_float(text)
+        return _add_one(call, argv[1], score, argv[3], limits)
     return _add(call, argv, 0)
 
 

@@ -53,12 +53,6 @@ def ipv6(value: str) -> None:
         raise ConfigError("Invalid IPv6 address")
 
 
-def no_tls(value: bool | int) -> None:
-    """TLS cannot be turned on: taking the directive in silence would let people believe in encryption."""
-    if value:
-        raise ConfigError("TLS is not supported by this server")
-
-
 def not_empty(directive: str) -> Callable[[str], None]:
     """Any text but the empty one."""
 

@@ -99,7 +99,11 @@ class Config:
             except ConfigError as error:
                 raise _failed(name.lower(), error.reason) from None
         self._apply(
-            {directive: value for directive, value in values.items() if value != self._values[directive]}
+            {
+                directive: value
+                for directive, value in values.items()
+                if directive.volatile or value != self._values[directive]
+            }
         )
 
     def _apply(self, values: Mapping[Directive[Any], Any]) -> None:

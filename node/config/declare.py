@@ -31,6 +31,7 @@ class Rules(TypedDict, total=False):
     hidden: bool
     sensitive: bool
     deny_loading: bool
+    volatile: bool
     ignored: str
     later: str
 

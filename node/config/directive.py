@@ -69,7 +69,7 @@ class Directive(Generic[T]):
     has no effect. `later` says what does not happen yet that a directive is about: whoever sets it is told so
     in the log. `protected` ones need enable-protected-configs, `hidden` ones are shown only when named in
     full, the values of `sensitive` ones must not reach logs, `deny_loading` ones cannot change while data is
-    loaded.
+    loaded, and a `volatile` one names a file that may have changed: given again as it was, it is read again.
     """
 
     name: str
@@ -82,6 +82,7 @@ class Directive(Generic[T]):
     hidden: bool = False
     sensitive: bool = False
     deny_loading: bool = False
+    volatile: bool = False
     ignored: str = ""
     later: str = ""
     check: Callable[[T], None] | None = None  # raises ConfigError

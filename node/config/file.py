@@ -32,7 +32,6 @@ from node.config.table import (
 from node.words import quote, split_words
 
 COMMAND_LINE = "the command line"
-SERVED_LINES = frozenset(("user", "rename-command"))
 _INCLUDE_DEPTH = 16
 _PORT_MAX = 65535
 _DEPRECATED = frozenset((b"list-max-ziplist-entries", b"list-max-ziplist-value", b"lua-replicate-commands"))
@@ -87,12 +86,6 @@ class Startup:
 
     config: Config
     others: dict[str, list[Line]] = field(default_factory=dict)
-
-    def refuse_others(self) -> None:
-        """Refuses what no part of the node takes. Raises ConfigFileError."""
-        for name, lines in self.others.items():
-            if name not in SERVED_LINES:
-                raise ConfigFileError(f"Lines of '{name}' are not served yet", lines[0])
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:

@@ -52,10 +52,8 @@ _SERVICE_MANAGER = "left to the service manager (systemd, container)"
 _TESTING = "a testing aid of redis-server"
 
 # What does not happen yet.
-_MODULES = "there are no modules"
 _PERSISTENCE = "nothing is saved to disk"
-_TLS = "TLS is not supported"
-_TRACKING = "clients' caches are not tracked"
+_NOT_IN_PYTHON = "Python's ssl module leaves it to OpenSSL"
 
 # --- Network ------------------------------------------------------------------------------------------------
 
@@ -79,7 +77,7 @@ MAX_NEW_CONNECTIONS_PER_CYCLE = integer(
     "max-new-connections-per-cycle", 10, "Connections accepted in one turn of the loop.", low=1, high=1000
 )
 MAX_NEW_TLS_CONNECTIONS_PER_CYCLE = integer(
-    "max-new-tls-connections-per-cycle", 1, "The same for TLS.", low=1, high=1000, later=_TLS
+    "max-new-tls-connections-per-cycle", 1, "The same for TLS.", low=1, high=1000
 )
 CLIENT_QUERY_BUFFER_LIMIT = memory(
     "client-query-buffer-limit", 1024 * MB, "Bytes of a request that a client may have pending.", low=MB
@@ -255,7 +253,6 @@ ENABLE_MODULE_COMMAND = choice(
     "no",
     "Who may use MODULE.",
     mutable=False,
-    later=_MODULES,
 )
 
 # --- Keyspace, memory and values ----------------------------------------------------------------------------
@@ -407,7 +404,6 @@ TRACKING_TABLE_MAX_KEYS = integer(
     1000000,
     "Keys remembered for client caches.",
     high=LONG_MAX,
-    later=_TRACKING,
 )
 
 # --- Persistence --------------------------------------------------------------------------------------------
@@ -523,8 +519,8 @@ REPLICA_REFUSE_EMPTY_PRIMARY = choice(
     "replica-refuse-empty-primary",
     ("yes", "no", "auto"),
     "auto",
-    "Keep the data when the primary was restarted without its own, and in a cluster take its place; auto is"
-    " yes in a cluster (Shoal's own).",
+    "Keep the data when the primary was restarted without its own, and in a cluster take its place, while"
+    " that primary serves nobody; auto is yes in a cluster (Shoal's own).",
 )
 REPL_TIMEOUT = integer("repl-timeout", 60, "Seconds of silence that end a link.", low=1)
 REPL_PING_REPLICA_PERIOD = integer(
@@ -631,7 +627,7 @@ CLUSTER_ANNOUNCE_BUS_PORT = integer(
     "cluster-announce-bus-port", 0, "Bus port told to the cluster.", high=65535
 )
 CLUSTER_ANNOUNCE_TLS_PORT = integer(
-    "cluster-announce-tls-port", 0, "TLS port told to the cluster.", high=65535, later=_TLS
+    "cluster-announce-tls-port", 0, "TLS port told to the cluster.", high=65535
 )
 CLUSTER_ANNOUNCE_HOSTNAME = optional(
     "cluster-announce-hostname", "Host name told to the cluster.", checks.hostname
@@ -683,30 +679,46 @@ CLUSTER_PING_INTERVAL = integer("cluster-ping-interval", 0, "Pace of PINGs.", hi
 
 # --- TLS ----------------------------------------------------------------------------------------------------
 
-TLS_PORT = integer("tls-port", 0, "TLS port; only 0.", high=65535, check=checks.no_tls, later=_TLS)
-TLS_CLUSTER = yes_no("tls-cluster", False, "TLS on the bus; only no.", checks.no_tls, later=_TLS)
-TLS_REPLICATION = yes_no("tls-replication", False, "TLS to the primary; only no.", checks.no_tls, later=_TLS)
+TLS_PORT = integer("tls-port", 0, "TLS port for clients; 0 is none.", high=65535)
+TLS_CLUSTER = yes_no(
+    "tls-cluster", False, "The bus and MIGRATE speak TLS, and the cluster is told TLS ports first."
+)
+TLS_REPLICATION = yes_no(
+    "tls-replication", False, "Connections to the primary, and atomic slot migration, are over TLS."
+)
 TLS_AUTH_CLIENTS = choice(
-    "tls-auth-clients", ("no", "yes", "optional"), "yes", "Ask clients for certificates.", later=_TLS
+    "tls-auth-clients", ("no", "yes", "optional"), "yes", "Whether clients must show a certificate."
 )
-TLS_CERT_FILE = optional("tls-cert-file", "Certificate.", later=_TLS)
-TLS_KEY_FILE = optional("tls-key-file", "Key.", later=_TLS)
-TLS_KEY_FILE_PASS = optional("tls-key-file-pass", "Pass phrase of the key.", sensitive=True, later=_TLS)
-TLS_CLIENT_CERT_FILE = optional("tls-client-cert-file", "Certificate as a client.", later=_TLS)
-TLS_CLIENT_KEY_FILE = optional("tls-client-key-file", "Key as a client.", later=_TLS)
-TLS_CLIENT_KEY_FILE_PASS = optional(
-    "tls-client-key-file-pass", "Pass phrase of that key.", sensitive=True, later=_TLS
+TLS_CERT_FILE = optional("tls-cert-file", "Certificate, with the chain behind it (PEM).", volatile=True)
+TLS_KEY_FILE = optional("tls-key-file", "Its private key (PEM).", volatile=True)
+TLS_KEY_FILE_PASS = optional("tls-key-file-pass", "Pass phrase of the key.", sensitive=True)
+TLS_CLIENT_CERT_FILE = optional(
+    "tls-client-cert-file", "Certificate for outgoing connections, instead of tls-cert-file.", volatile=True
 )
-TLS_DH_PARAMS_FILE = optional("tls-dh-params-file", "Diffie-Hellman parameters.", later=_TLS)
-TLS_CA_CERT_FILE = optional("tls-ca-cert-file", "Authorities.", later=_TLS)
-TLS_CA_CERT_DIR = optional("tls-ca-cert-dir", "Directory of authorities.", later=_TLS)
-TLS_PROTOCOLS = optional("tls-protocols", "Versions.", later=_TLS)
-TLS_CIPHERS = optional("tls-ciphers", "Ciphers.", later=_TLS)
-TLS_CIPHERSUITES = optional("tls-ciphersuites", "Ciphers of TLS 1.3.", later=_TLS)
-TLS_PREFER_SERVER_CIPHERS = yes_no("tls-prefer-server-ciphers", False, "Whose order counts.", later=_TLS)
-TLS_SESSION_CACHING = yes_no("tls-session-caching", True, "Resume sessions.", later=_TLS)
-TLS_SESSION_CACHE_SIZE = integer("tls-session-cache-size", 20480, "Sessions kept.", later=_TLS)
-TLS_SESSION_CACHE_TIMEOUT = integer("tls-session-cache-timeout", 300, "Seconds kept.", later=_TLS)
+TLS_CLIENT_KEY_FILE = optional("tls-client-key-file", "Its private key.", volatile=True)
+TLS_CLIENT_KEY_FILE_PASS = optional("tls-client-key-file-pass", "Pass phrase of that key.", sensitive=True)
+TLS_DH_PARAMS_FILE = optional("tls-dh-params-file", "Diffie-Hellman parameters (PEM).", volatile=True)
+TLS_CA_CERT_FILE = optional(
+    "tls-ca-cert-file", "Authorities that peers' certificates are from.", volatile=True
+)
+TLS_CA_CERT_DIR = optional("tls-ca-cert-dir", "Directory of such, by hash.", volatile=True)
+TLS_PROTOCOLS = optional("tls-protocols", "Versions, as in TLSv1.2 TLSv1.3, the default.")
+TLS_CIPHERS = optional("tls-ciphers", "Ciphers up to TLS 1.2, in OpenSSL's notation.")
+TLS_CIPHERSUITES = optional("tls-ciphersuites", "Ciphers of TLS 1.3.", later=_NOT_IN_PYTHON)
+TLS_PREFER_SERVER_CIPHERS = yes_no(
+    "tls-prefer-server-ciphers", False, "The server's order of ciphers counts, not the client's."
+)
+TLS_SESSION_CACHING = yes_no(
+    "tls-session-caching",
+    True,
+    "Clients may take up earlier sessions, which saves half of a handshake; with no, TLS 1.2's by id alone.",
+)
+TLS_SESSION_CACHE_SIZE = integer(
+    "tls-session-cache-size", 20480, "Sessions kept; 0 is any number.", later=_NOT_IN_PYTHON
+)
+TLS_SESSION_CACHE_TIMEOUT = integer(
+    "tls-session-cache-timeout", 300, "Seconds a session is kept.", later=_NOT_IN_PYTHON
+)
 
 TABLE: tuple[Directive[Any], ...] = tuple(
     value for value in globals().values() if isinstance(value, Directive)

@@ -61,7 +61,7 @@ from node.migration import protocol
 from node.migration.job import Job, State
 from node.resp.encode import command
 from node.resp.request import RequestParser
-from node.resp.stream import BufferedStream, LinkError, connect
+from node.resp.stream import BufferedStream, LinkError, TlsClient, connect
 
 CONNECT_TIMEOUT_S = 5.0
 SEND_BYTES = 256 * 1024
@@ -106,6 +106,8 @@ class Surroundings(Protocol):
     def member(self, node_id: str) -> Member | None: ...
     def credentials(self) -> list[bytes]: ...
     def local_address(self) -> str | None: ...
+    def may_reach(self, member: Member) -> bool: ...
+    def way_to(self, member: Member) -> tuple[int, TlsClient | None]: ...
     def snapshot(self, export: Export) -> AbstractAsyncContextManager[Snapshot]: ...
     def stop_feeding(self, export: Export) -> None: ...
     def export_ended(self, export: Export) -> None: ...
@@ -131,6 +133,7 @@ class Export:
         self._something = trio.Event()
         self._moved = trio.Event()
         self._scope = trio.CancelScope()
+        self._stream: BufferedStream | None = None
         self._peer_is_ours = False
         self._round = 0
         self._echo = 0
@@ -181,6 +184,11 @@ class Export:
             self.job.pause_ms = self._node.now_ms() - self._closed_ms
         self.end(State.SUCCESS)
 
+    def cut_off(self) -> None:
+        """The link to the target breaks."""
+        if self._stream is not None:
+            self._stream.cut()
+
     def end(self, state: State, message: str = "") -> None:
         """The last state; writers go on, to wherever the slots are."""
         if self.job.ended:
@@ -212,7 +220,7 @@ class Export:
                 await self._link_lost(lost)
 
     async def _run(self) -> None:
-        stream = await self._connect()
+        stream = self._stream = await self._connect()
         try:
             await self._authenticate(stream)
             await self._establish(stream)
@@ -246,10 +254,12 @@ class Export:
         member = self._node.member(self.job.target)
         if member is None:
             raise Failed("Unable to connect to target node: target node not found")
+        if not self._node.may_reach(member):
+            raise Failed("Unable to connect to target node: cut off by DEBUG FAULT")
+        port, tls = self._node.way_to(member)
+        local_host = self._node.local_address()
         try:
-            return await connect(
-                member.ip, member.port, timeout_s=CONNECT_TIMEOUT_S, local_host=self._node.local_address()
-            )
+            return await connect(member.ip, port, timeout_s=CONNECT_TIMEOUT_S, local_host=local_host, tls=tls)
         except LinkError as failed:
             raise Failed(f"Unable to connect to target node: {failed.reason}") from None
 

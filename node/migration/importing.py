@@ -132,6 +132,11 @@ class Import:
         elif self.job.state is not State.WAIT_ACK:
             self._say(b"ACK")
 
+    def cut_off(self) -> None:
+        """The link to the source breaks."""
+        if self._session is not None:
+            self._session.transport.close(after_output=False)
+
     def link_lost(self) -> None:
         """The connection is gone."""
         self._session = None

@@ -66,7 +66,8 @@ class Job:
     """Times are Unix milliseconds. `pause_ms` is how long writers were held back in the hand-over (a source;
     None before), `pauses` how often they were held back in all, `longest_pause_ms` the longest of those that
     were given up, `keys` how many the snapshot has (an import: how many have come), `sent_bytes` what went
-    over the link.
+    over the link, `cow_bytes` how much memory the snapshot's child did not share any more at its end (0 for a
+    snapshot made in line, and for an import).
 
     Without `source` and `target` it is a replica's note of what its primary imports.
     """
@@ -88,6 +89,7 @@ class Job:
     longest_pause_ms: float = 0.0
     sent_bytes: int = 0
     keys: int = 0
+    cow_bytes: int = 0
     on_end: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -140,7 +142,7 @@ class Job:
         yield "last_ack_time", self.acked_ms // 1000
         yield "state", self.state.value
         yield "message", self.message
-        yield "cow_size", 0
+        yield "cow_size", self.cow_bytes
         yield "pause_ms", -1 if self.pause_ms is None else round(self.pause_ms)
         yield "pauses", self.pauses
         yield "keys", self.keys

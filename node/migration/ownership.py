@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from gossip.member import Member
 from gossip.slots import SlotSet
 from node.resp.client import Client, ReplyError
-from node.resp.stream import LinkError
+from node.resp.stream import LinkError, TlsClient
 
 TIMEOUT_S = 1.0
 
 
 async def slots_by_its_own_word(
-    member: Member, credentials: list[bytes], local_host: str | None
+    host: str, port: int, tls: TlsClient | None, credentials: list[bytes], local_host: str | None
 ) -> SlotSet | None:
     """The slots a node says are its own; None when it does not answer. `credentials` are AUTH's words."""
     try:
         async with await Client.connect(
-            member.ip, member.port, timeout_s=TIMEOUT_S, local_host=local_host
+            host, port, timeout_s=TIMEOUT_S, local_host=local_host, tls=tls
         ) as client:
             if credentials:
                 await client.call(*credentials)

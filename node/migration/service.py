@@ -15,6 +15,8 @@ good.
 
 from __future__ import annotations
 
+import mmap
+import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -49,7 +51,9 @@ from node.migration.snapshot import snapshot
 from node.migration.staging import Staging
 from node.migration.tracking import Tracked, Tracking, owned
 from node.observe.info import Fields
+from node.persistence.child import unshared_bytes
 from node.persistence.snapshot import SnapshotChild, SnapshotError
+from node.resp.stream import TlsClient
 
 INLINE_KEYS_MAX = 10_000
 INLINE_BYTES_MAX = 4 << 20
@@ -58,6 +62,7 @@ SLICE_S = 0.002
 FORK_WAIT_S = 0.05
 FINISH_AT_ONCE_KEYS = 20_000
 CLAIM_GOOD_MS = 60_000
+_COW = struct.Struct("<Q")
 T = TypeVar("T")
 
 
@@ -84,31 +89,50 @@ class Hands:
     unix_ms: Callable[[], int]
 
 
+class ForkedSnapshot:
+    """A child that writes the snapshot. `cow_bytes` is what it has cost in memory, once it has ended."""
+
+    def __init__(self, fork: Callable[[Iterator[bytes]], SnapshotChild], pieces: Iterator[bytes]) -> None:
+        """Raises OSError."""
+        self._told = mmap.mmap(-1, _COW.size)  # shared with the child, whose pipe is for the keys alone
+        self.child = fork(self._and_tell(pieces))
+
+    def _and_tell(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        yield from pieces
+        _COW.pack_into(self._told, 0, unshared_bytes())
+
+    @property
+    def cow_bytes(self) -> int:
+        return int(_COW.unpack_from(self._told)[0])
+
+
 class Pieces:
     """A snapshot in pieces: of one piece, or from a child. See export.Snapshot."""
 
-    def __init__(self, key_count: int, whole: bytes | None, child: SnapshotChild | None) -> None:
+    def __init__(self, key_count: int, whole: bytes | None, forked: ForkedSnapshot | None) -> None:
         self.key_count = key_count
+        self.cow_bytes = 0
         self._whole = whole
-        self._child = child
+        self._forked = forked
 
     async def next(self) -> bytes:
         """The next piece, an empty one at the end. Raises Failed."""
         whole, self._whole = self._whole, None
-        if whole or self._child is None:
+        if whole or self._forked is None:
             return whole or b""
-        piece = await self._child.read()
+        piece = await self._forked.child.read()
         if not piece:
-            child, self._child = self._child, None
+            forked, self._forked = self._forked, None
             try:
-                await child.finish()
+                await forked.child.finish()
             except SnapshotError as failed:
                 raise exporting.Failed(f"Failed to perform snapshot: {failed}") from None
+            self.cow_bytes = forked.cow_bytes
         return piece
 
     async def aclose(self) -> None:
-        if self._child is not None:
-            await self._child.kill()
+        if self._forked is not None:
+            await self._forked.child.kill()
 
 
 class Migrations:
@@ -147,6 +171,8 @@ class Migrations:
         self._succeeded = self._failed = 0
         self._last_pause_ms = self._longest_pause_ms = 0.0
         self.leftovers = leftovers
+        self.tls: Callable[[], TlsClient | None] = lambda: None  # how a target is connected to
+        self.cut: Callable[[], frozenset[str]] = frozenset  # whom a fault on purpose keeps us from: node ids
         self.jobs: list[Job] = []  # the newest first
         self.prevent_pause = False  # DEBUG: exports wait before they hold writers back
         self.prevent_failover = False  # DEBUG: imports do nothing with a grant
@@ -489,6 +515,15 @@ class Migrations:
             for incoming in list(self._imports.values()):
                 incoming.fail("Data was flushed")
 
+    def cut_off(self, peers: frozenset[str]) -> None:
+        """A fault on purpose: links to and from these nodes end."""
+        for export in list(self._exports.values()):
+            if export.job.target in peers:
+                export.cut_off()
+        for incoming in list(self._imports.values()):
+            if incoming.job.source in peers:
+                incoming.cut_off()
+
     def session_closed(self, session: Session) -> None:
         """A client is gone."""
         if session.taken is not None:
@@ -544,6 +579,13 @@ class Migrations:
     def local_address(self) -> str | None:
         return self._config[directives.BIND_SOURCE_ADDR] or None
 
+    def may_reach(self, member: Member) -> bool:
+        return member.node_id not in self.cut()
+
+    def way_to(self, member: Member) -> tuple[int, TlsClient | None]:
+        """The port to connect to, and how."""
+        return member.port_of(second=self._core.settings.replicates_by_second_port), self.tls()
+
     def when_replicated(self, then: Callable[[], None], within_ms: int) -> None:
         """Calls back when every replica has what it was told, and once more after so long."""
         self._hands.after(within_ms, then)
@@ -554,17 +596,18 @@ class Migrations:
         """The keys as of now; from now on changes come to `export.feed`."""
         slots = export.job.slots
         async with self._one_snapshot:
-            whole = child = None
+            whole = forked = None
             if sum(map(self._database.slot_count, slots)) <= INLINE_KEYS_MAX:
                 whole = self._in_line(slots)
             if whole is None:
                 while not self._hands.may_fork():
                     await trio.sleep(FORK_WAIT_S)
-                child = self._fork(export)
+                forked = self._fork(export)
             self._feed.begin(slots, export.feed)
-            pieces = Pieces(sum(map(self._database.slot_count, slots)), whole, child)
+            pieces = Pieces(sum(map(self._database.slot_count, slots)), whole, forked)
             try:
                 yield pieces
+                export.job.cow_bytes = pieces.cow_bytes
             finally:
                 await pieces.aclose()
 
@@ -579,13 +622,13 @@ class Migrations:
                 return None
         return b"".join(pieces)
 
-    def _fork(self, export: Export) -> SnapshotChild:
+    def _fork(self, export: Export) -> ForkedSnapshot:
         try:
-            child = self._hands.fork(snapshot(self._database, export.job.slots))
+            forked = ForkedSnapshot(self._hands.fork, snapshot(self._database, export.job.slots))
         except OSError as failed:
             raise exporting.Failed(f"Failed to start snapshot: {failed.strerror}") from None
-        self._log.notice(f"Started child process {child.pid} for slot migration {export.job.label}")
-        return child
+        self._log.notice(f"Started child process {forked.child.pid} for slot migration {export.job.label}")
+        return forked
 
     def stop_feeding(self, export: Export) -> None:
         """No more changes for it; called more than once."""
@@ -616,9 +659,10 @@ class Migrations:
     async def owned_by_target(self, export: Export) -> bool | None:
         """By the target's own word; None when it does not answer."""
         member = self.member(export.job.target)
-        if member is None:
+        if member is None or not self.may_reach(member):
             return None
-        slots = await slots_by_its_own_word(member, self.credentials(), self.local_address())
+        port, tls = self.way_to(member)
+        slots = await slots_by_its_own_word(member.ip, port, tls, self.credentials(), self.local_address())
         return None if slots is None else bool(slots & export.job.slots)
 
     async def is_alone_owner(self, export: Export) -> bool:

@@ -16,7 +16,7 @@ import hiredis
 import trio
 
 from node.resp.client import Reply, ReplyError
-from node.resp.stream import BufferedStream, ConnectError, ConnectionLost, TimedOut, connect
+from node.resp.stream import BufferedStream, ConnectError, ConnectionLost, TimedOut, TlsClient, connect
 
 CONNECTIONS_MAX = 64
 IDLE_MAX_S = 10.0
@@ -71,6 +71,10 @@ class Target:
         assert reply is None or isinstance(reply, bytes | int | list | ReplyError), f"not RESP2: {reply!r}"
         return reply
 
+    def cut(self) -> None:
+        """Ends it from outside: its user gets WriteFailed or ReadFailed."""
+        self._stream.cut()
+
     async def aclose(self) -> None:
         with trio.CancelScope(shield=True):
             await self._stream.aclose()
@@ -85,8 +89,13 @@ class Targets:
         self._source_address = source_address
         self._now_s = now_s
         self.may_reach: Callable[[str, int], bool] = lambda _host, _port: True
+        self.tls: Callable[[], TlsClient | None] = lambda: None
         self._idle: list[Target] = []  # the one used last stands last
-        self.count = 0
+        self._used: set[Target] = set()
+
+    @property
+    def count(self) -> int:
+        return len(self._idle) + len(self._used)
 
     async def take(self, address: Address, timeout_s: float) -> Target:
         """A connection for one user; it is given back or dropped afterwards. Raises ConnectError."""
@@ -94,21 +103,34 @@ class Targets:
             raise ConnectError("{}:{}".format(*address), "cut off by DEBUG FAULT")
         for at in reversed(range(len(self._idle))):
             if self._idle[at].address == address:
-                return self._idle.pop(at)
+                target = self._idle.pop(at)
+                self._used.add(target)
+                return target
         if self.count >= CONNECTIONS_MAX and self._idle:
             await self.drop(self._idle.pop(0))
         host, port = address
-        stream = await connect(host, port, timeout_s=timeout_s, local_host=self._source_address() or None)
-        self.count += 1
-        return Target(address, stream)
+        stream = await connect(
+            host, port, timeout_s=timeout_s, local_host=self._source_address() or None, tls=self.tls()
+        )
+        target = Target(address, stream)
+        self._used.add(target)
+        return target
 
     def give_back(self, target: Target) -> None:
         target.idle_since_s = self._now_s()
+        self._used.discard(target)
         self._idle.append(target)
 
     async def drop(self, target: Target) -> None:
-        self.count -= 1
+        """Closes one that is in use, or that was taken from those that are idle."""
+        self._used.discard(target)
         await target.aclose()
+
+    def cut_off(self) -> None:
+        """Ends all connections that may not be any more (`may_reach`)."""
+        for target in (*self._idle, *self._used):
+            if not self.may_reach(*target.address):
+                target.cut()
 
     async def drop_idle(self, older_than_s: float = IDLE_MAX_S) -> None:
         """Closes those that have been idle for so long."""

@@ -90,13 +90,18 @@ class Accesses:
         assert self._table is not None, "bind comes first"
         self.observed = observed
         self._since_ms = self._clock.now_ms
-        for command, run in self._unwrapped:
-            command.run = run
-        self._unwrapped = []
         noting = observed is not Observed.NOTHING
         for database in self._databases:
             database.accesses = {} if noting else None
-        for command in self._table.walk():
+        self.wrap_all(self._table)
+
+    def wrap_all(self, table: Table) -> None:
+        """To be called again when there are other commands."""
+        for command, run in self._unwrapped:
+            command.run = run
+        self._unwrapped = []
+        noting = self.observed is not Observed.NOTHING
+        for command in table.walk():
             if noting and command.has_keys and command.name not in _NO_USE:
                 self._unwrapped.append((command, command.run))
                 command.run = self._wrap(command)

@@ -28,9 +28,12 @@ _ORDER = (
     "latencystats",
     "cluster",
     "keyspace",
+    "keysizes",
 )
 _TITLES = {"cpu": "CPU"}
 _ONLY_WHEN_ASKED = frozenset(("commandstats", "latencystats"))
+_ONLY_WHEN_NAMED = frozenset(("keysizes",))
+"""Not even with everything: they take time."""
 _EVERYTHING = frozenset((b"all", b"everything"))
 
 
@@ -70,6 +73,10 @@ class Info:
 
 
 def _is_wanted(section: str, wanted: set[bytes]) -> bool:
-    if section.encode() in wanted or wanted & _EVERYTHING:
+    if section.encode() in wanted:
+        return True
+    if section in _ONLY_WHEN_NAMED:
+        return False
+    if wanted & _EVERYTHING:
         return True
     return b"default" in wanted and section not in _ONLY_WHEN_ASKED

@@ -13,13 +13,12 @@ from node.observe.info import Fields, Info
 
 _NOTHING = "0"
 _FIELDS = {
-    "clients": "tracking_clients",
     "memory": "mem_overhead_db_hashtable_rehashing",
     "persistence": "module_fork_last_cow_size",
     "stats": (
         "slave_expires_tracked_keys active_defrag_hits active_defrag_misses active_defrag_key_hits "
         "active_defrag_key_misses total_active_defrag_time current_active_defrag_time "
-        "tracking_total_keys tracking_total_items tracking_total_prefixes dump_payload_sanitizations "
+        "dump_payload_sanitizations "
         "io_threaded_reads_processed io_threaded_writes_processed reply_buffer_shrinks "
         "reply_buffer_expands"
     ),

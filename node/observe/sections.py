@@ -57,7 +57,6 @@ def add_sections(info: Info, observed: Observed) -> None:
     info.add("persistence", lambda: [("module_fork_in_progress", 0)])
     info.add("stats", lambda: _stats(observed))
     info.add("cpu", _cpu)
-    info.add("modules", lambda: ())
     info.add("commandstats", lambda: command_lines(observed.table))
     info.add("errorstats", lambda: _errorstats(observed.stats))
     info.add("latencystats", lambda: percentile_lines(observed.config, observed.table))
@@ -87,7 +86,7 @@ def _server(observed: Observed) -> Fields:
     yield "process_id", os.getpid()
     yield "process_supervised", config[directives.SUPERVISED]
     yield "run_id", identity.run_id
-    yield "tcp_port", config[directives.PORT]
+    yield "tcp_port", config[directives.PORT] or config[directives.TLS_PORT]
     yield "server_time_usec", int(now_s * 1_000_000)
     yield "uptime_in_seconds", uptime_s
     yield "uptime_in_days", uptime_s // _DAY_S
@@ -103,11 +102,13 @@ def _server(observed: Observed) -> Fields:
 
 def _listeners(config: Config) -> Fields:
     listeners = []
+    addresses = "".join(f",bind={address}" for address in config[directives.BIND])
     if config[directives.PORT]:
-        addresses = "".join(f",bind={address}" for address in config[directives.BIND])
         listeners.append(f"name=tcp{addresses},port={config[directives.PORT]}")
     if config[directives.UNIXSOCKET]:
         listeners.append(f"name=unix,bind={config[directives.UNIXSOCKET]}")
+    if config[directives.TLS_PORT]:
+        listeners.append(f"name=tls{addresses},port={config[directives.TLS_PORT]}")
     return [(f"listener{number}", listener) for number, listener in enumerate(listeners)]
 
 

@@ -8,6 +8,10 @@ full, leave the old file as it was, and a child that outlives its parent replace
 A background save that failed is tried again after `RETRY_DELAY_S`. Until one succeeds, clients' writes are
 refused if save points are set and stop-writes-on-bgsave-error says so (Guard.DISK).
 
+A replica cannot refuse what its primary wrote. By redis-server's rule it ends with the first change that it
+gets from its primary in that condition, since it was told to keep what it cannot keep; with
+replica-ignore-disk-write-errors it goes on, and says so.
+
 Source: redis.conf's chapter on snapshotting; https://redis.io/docs/management/persistence/; the log lines are
 Redis 7.2's.
 """
@@ -42,6 +46,7 @@ from node.persistence.snapshot import Snapshots, StreamPosition
 
 CHILD_KIND = "rdb"
 RETRY_DELAY_S = 5.0
+REMINDER_PERIOD_S = 10.0
 
 
 class SaveError(Exception):
@@ -76,10 +81,14 @@ class Saving:
         self._temporary = ""
         self._keys_total = 0
         self._changes_before = 0  # of `Changes.total`, that the last save holds
+        self._changes_looked_at = 0  # by the rule for replicas
+        self._reminded_s = -REMINDER_PERIOD_S
         self._tried_s = 0.0
         self._last_duration_s = -1
         self._last_cow_bytes = 0
         self.position: Callable[[], StreamPosition | None] = lambda: None
+        self.is_replica: Callable[[], bool] = lambda: False
+        self.die: Callable[[str], None] = lambda _why: None  # ends the process at once
         self.last_save_s = int(time.time())
         self.last_ok = True
         self.saves = 0
@@ -153,7 +162,7 @@ class Saving:
         return write(temporary, pieces, incremental_fsync=incremental)
 
     def _failed(self, failed: OSError | InUseError) -> SaveError:
-        text = failed.strerror or str(failed) if isinstance(failed, OSError) else str(failed)
+        text = _reason(failed)
         self._log.warning(f"Write error while saving DB to the disk({self.path}): {text}")
         return SaveError(text)
 
@@ -195,8 +204,9 @@ class Saving:
             self._lock.hold(path)
             child = self._start_child(path)
         except (OSError, InUseError) as failed:
-            self._fail(f"Can't save in background: {failed}")
-            raise SaveError(str(failed)) from failed
+            text = _reason(failed)
+            self._fail(f"Can't save in background: {text}")
+            raise SaveError(text) from failed
         self._log.notice(f"Background saving started by pid {child.pid}")
         self._nursery.start_soon(self._watch, child, path, self._changes.total)
 
@@ -249,6 +259,7 @@ class Saving:
     def _fail(self, text: str) -> None:
         self._log.warning(text)
         self.last_ok = False
+        self._changes_looked_at = self._changes.total
         self._update_guard()
 
     def kill_child(self) -> None:
@@ -270,6 +281,8 @@ class Saving:
 
     def tick(self) -> None:
         """Called ten times a second: begins what is due."""
+        if Guard.DISK in self._guards:
+            self._mind_the_primary()
         if self._forks.kind or Guard.LOADING in self._guards or self._nursery is None:
             return
         since_try_s = time.monotonic() - self._tried_s
@@ -279,6 +292,21 @@ class Saving:
             self.scheduled = False
             with suppress(SaveError):
                 self.save_in_background()
+
+    def _mind_the_primary(self) -> None:
+        """While nothing can be saved: what a replica's primary has changed since the last look."""
+        changes, self._changes_looked_at = self._changes_looked_at, self._changes.total
+        if not self.is_replica() or changes == self._changes.total:
+            return
+        if not self._config[directives.REPLICA_IGNORE_DISK_WRITE_ERRORS]:
+            self.die(
+                "Replica was unable to write command to disk: its snapshots fail. Exiting, since "
+                "replica-ignore-disk-write-errors is no..."
+            )
+        now_s = time.monotonic()
+        if now_s - self._reminded_s >= REMINDER_PERIOD_S:
+            self._reminded_s = now_s
+            self._log.warning("Replica is applying a command even though it is unable to write to disk.")
 
     def _is_due(self) -> bool:
         changes = self.changes_since
@@ -312,3 +340,7 @@ class Saving:
         yield "rdb_current_bgsave_time_sec", int(now_s - child.started_s) if child is not None else -1
         yield "rdb_saves", self.saves
         yield "rdb_last_cow_size", self._last_cow_bytes
+
+
+def _reason(failed: OSError | InUseError) -> str:
+    return failed.strerror or str(failed) if isinstance(failed, OSError) else str(failed)

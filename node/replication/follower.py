@@ -41,7 +41,7 @@ from node.replication.receive import Receiver
 from node.replication.stream import Stream
 from node.replication.void import EmptyPrimary, is_void, refuses_void
 from node.resp.encode import command
-from node.resp.stream import BufferedStream, ConnectError, LinkError, TimedOut, connect
+from node.resp.stream import BufferedStream, ConnectError, LinkError, TimedOut, TlsClient, connect
 
 CONNECT_TIMEOUT_S = 5.0
 ACK_PERIOD_S = 1.0
@@ -135,6 +135,7 @@ class Follower:
         self.take_functions: Callable[[list[bytes]], None] = lambda _sources: None
         self.failover: Handover | None = None
         self.may_reach: Callable[[str, int], bool] = lambda _host, _port: True
+        self.tls: Callable[[], TlsClient | None] = lambda: None
         self.note_use: NoteUse | None = None
         self.synced_offset: Callable[[], int | None] = lambda: None
         self.hurry_sync: Callable[[], None] = lambda: None
@@ -272,6 +273,7 @@ class Follower:
             port,
             timeout_s=min(CONNECT_TIMEOUT_S, timeout_s),
             local_host=config[directives.BIND_SOURCE_ADDR] or None,
+            tls=self.tls(),
         )
         try:
             self._set_state(LinkState.HANDSHAKE)
@@ -303,12 +305,18 @@ class Follower:
         failover.accepted()
         return answer
 
+    def _own_port(self) -> int:
+        """Where our primary's side finds us, should it ever follow us."""
+        config = self._config
+        tls_port = config[directives.TLS_PORT] if config[directives.TLS_REPLICATION] else 0
+        return config[directives.REPLICA_ANNOUNCE_PORT] or tls_port or config[directives.PORT]
+
     def _introduction(self) -> Introduction:
         config = self._config
         return Introduction(
             user=config[directives.MASTERUSER],
             password=config[directives.MASTERAUTH],
-            port=config[directives.REPLICA_ANNOUNCE_PORT] or config[directives.PORT],
+            port=self._own_port(),
             ip=config[directives.REPLICA_ANNOUNCE_IP].encode(),
         )
 

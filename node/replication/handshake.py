@@ -2,7 +2,8 @@
 
     PING → +PONG (or an error that asks for a password)
     AUTH [user] password → +OK
-    REPLCONF listening-port n, ip-address a, capa eof capa psync2 → +OK each; errors there are not fatal
+    REPLCONF listening-port n, ip-address a, capa eof capa psync2, version v → +OK each; errors there are
+    not fatal
     PSYNC id offset [FAILOVER] → +FULLRESYNC id offset | +CONTINUE [id] | an error
 
 Source: Redis's replication protocol (https://redis.io/docs/management/replication/, PSYNC's and REPLCONF's
@@ -22,6 +23,8 @@ from node.resp.encode import command
 from node.resp.stream import BufferedStream, TimedOut
 
 LINE_BYTES_MAX = 1024
+# The Valkey that we are like as a replica: the first that takes CLUSTER SETSLOT from its primary.
+REPLICA_VERSION = b"8.0.0"
 _UNPRINTABLE = dict.fromkeys((*range(32), 127), "?")
 _ASKS_FOR_PASSWORD = (b"-NOAUTH", b"-NOPERM", b"-ERR operation not permitted")
 
@@ -69,7 +72,11 @@ async def greet(stream: BufferedStream, introduction: Introduction, log: Log, ti
         reply = await reply_line(stream, timeout_s)
         if not reply.startswith(b"+"):
             raise Refused(f"Unable to AUTH to MASTER: {shown(reply)}")
-    facts = [[b"listening-port", b"%d" % introduction.port], [b"capa", b"eof", b"capa", b"psync2"]]
+    facts = [
+        [b"listening-port", b"%d" % introduction.port],
+        [b"capa", b"eof", b"capa", b"psync2"],
+        [b"version", REPLICA_VERSION],
+    ]
     if introduction.ip:
         facts.insert(1, [b"ip-address", introduction.ip])
     await stream.send(b"".join(command([b"REPLCONF", *fact]) for fact in facts))

@@ -46,6 +46,7 @@ class Replica:
         "changed",
         "gone",
         "has_loaded",
+        "knows_setslot",
         "port",
         "session",
         "snapshot_only",
@@ -64,6 +65,7 @@ class Replica:
         self.understands_eof = False
         self.understands_psync2 = False
         self.snapshot_only = False
+        self.knows_setslot = False  # it takes CLUSTER SETSLOT from its primary
         self.acknowledges = True  # False after SYNC, which is older than acknowledgements
         self.ack_offset = 0
         self.synced_offset = -1

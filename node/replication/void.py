@@ -13,14 +13,19 @@ already).
 
 Then the replica goes on serving what it has, says so in the log, and asks again now and then. In a cluster it
 stands for election, as CLUSTER FAILOVER FORCE would have it; the primary becomes its replica and gets the
-data back. What the directive replica-refuse-empty-primary says decides: yes, no, or auto, which is yes in a
-cluster.
+data back; until that has happened, or its replicas have shown that they hold no more, it does not serve
+either (`gossip.vacancy`). What the directive replica-refuse-empty-primary says decides: yes, no, or auto,
+which is yes in a cluster.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from node.config.config import Config
 from node.config.table import CLUSTER_ENABLED, REPLICA_REFUSE_EMPTY_PRIMARY
+from node.keyspace.database import Database
+from node.persistence.snapshot import StreamPosition
 
 _FEWER_BY = 100
 
@@ -44,3 +49,11 @@ def refuses_void(config: Config) -> bool:
     """What the directive says."""
     chosen = config[REPLICA_REFUSE_EMPTY_PRIMARY]
     return chosen == "yes" or (chosen == "auto" and config[CLUSTER_ENABLED])
+
+
+def has_lost_data(config: Config, databases: Sequence[Database], position: StreamPosition | None) -> bool:
+    """Whether a node that has just loaded what its files hold is one whose replicas would refuse it.
+
+    `position` is where its replication stream goes on, None when it begins anew.
+    """
+    return position is None and not any(database.count for database in databases) and refuses_void(config)

@@ -15,7 +15,17 @@ from typing import Self, TypeAlias
 import hiredis
 import trio
 
-from node.resp.stream import BufferedStream, ConnectError, ConnectionLost, LinkError, TimedOut, connect
+from node.resp.stream import (
+    BufferedStream,
+    ConnectError,
+    ConnectionLost,
+    LinkError,
+    TimedOut,
+    TlsClient,
+    TlsFailed,
+    connect,
+    reason_of,
+)
 
 __all__ = [
     "BufferedStream",
@@ -26,8 +36,11 @@ __all__ = [
     "Reply",
     "ReplyError",
     "TimedOut",
+    "TlsClient",
+    "TlsFailed",
     "connect",
     "encode_command",
+    "reason_of",
 ]
 
 Argument: TypeAlias = bytes | str | int | float
@@ -74,16 +87,16 @@ class Client:
         username: str | None = None,
         password: str | None = None,
         local_host: str | None = None,
+        tls: TlsClient | None = None,
     ) -> Self:
-        """Connects, and authenticates when there is a password. A `host` with a slash is a unix socket's
-        path.
+        """Connects, over TLS with `tls`, and authenticates when there is a password. A `host` with a slash is
+        a unix socket's path.
 
         `timeout_s` holds for the connection and, unless a call says otherwise, for each call. Raises
         ConnectError, ReplyError when the password is refused, or what `call` raises.
         """
-        client = cls(
-            await connect(host, port, timeout_s=timeout_s, local_host=local_host), timeout_s=timeout_s
-        )
+        stream = await connect(host, port, timeout_s=timeout_s, local_host=local_host, tls=tls)
+        client = cls(stream, timeout_s=timeout_s)
         if password is not None:
             try:
                 await client.call(b"AUTH", *([username] if username else []), password)

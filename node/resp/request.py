@@ -11,7 +11,7 @@ limits and errors and can stop and continue at any byte. A large argument that c
 these and copied once, when it is whole. A sentinel fed behind the chunk tells whether hiredis
 is in the middle of something: it comes out as the last result exactly when it is not. It is an integer that
 nobody can guess, since one that a client could send as well would tell a cut request from a whole one no
-more.
+more. A chunk that can only be one request needs none: when it has come out, hiredis has nothing left.
 
 hiredis gives simple strings, verbatim strings and big numbers the form of bulk strings, and sets, pushes and
 attributes that of arrays. To tell them apart would cost every request time, so the quick reader takes them
@@ -37,9 +37,13 @@ MAX_ARGUMENT_COUNT = 2**31 - 1
 MAX_UNAUTHENTICATED_ARGUMENTS = 10
 MAX_UNAUTHENTICATED_BULK_BYTES = 16384
 LARGE_BULK_BYTES = 256 * 1024
+ALONE_BYTES_MAX = 4096
+
+SPEAKS_TLS = b"this port does not speak TLS"
 
 Request = list[bytes]
 
+_TLS_HANDSHAKE = b"\x16\x03"  # a record's type and the version's first byte; no command begins so
 _SENTINEL = secrets.randbelow(2**62) + 1
 _SENTINEL_BYTES = b":%d\r\n" % _SENTINEL
 _announces_much = re.compile(rb"\*\d{6}").search  # for arrays alone: hiredis reserves no room for strings
@@ -93,6 +97,26 @@ class RequestParser:
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that are complete with `data`, in order. May set `error`."""
+        # Most chunks of who does not pipeline: no second header, and the first one has a short count.
+        is_short = 3 < len(data) < ALONE_BYTES_MAX
+        is_alone = is_short and data[0] == 42 and 42 not in data[1:] and 13 in data[2:4]
+        if is_alone and not (self._pending or self._args_left or self._chunks) and self.authenticated:
+            reader = self._reader
+            reader.feed(data)
+            try:
+                request = reader.gets()
+                if request and not reader.has_data():
+                    for word in request:
+                        if type(word) is not bytes:
+                            break
+                    else:
+                        return [request]
+            except (hiredis.ProtocolError, TypeError):
+                pass  # read again below, where the error is found
+            self._reader = hiredis.Reader()
+        return self._feed_any(data)
+
+    def _feed_any(self, data: bytes) -> list[Request]:
         requests: list[Request] = []
         if self._chunks:
             self._chunks.append(data)
@@ -246,6 +270,8 @@ class RequestParser:
         return line_end + 2
 
     def _inline(self, data: bytes, pos: int, requests: list[Request]) -> int:
+        if data.startswith(_TLS_HANDSHAKE, pos):
+            return self._fail(SPEAKS_TLS)
         line_end = data.find(b"\n", pos)
         if line_end < 0:
             if len(data) - pos > MAX_INLINE_BYTES:

@@ -14,6 +14,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
 
 import trio
 
@@ -34,6 +37,10 @@ class ConnectError(LinkError):
     """No connection could be made."""
 
 
+class TlsFailed(ConnectError):  # noqa: N818
+    """The other end was there, and TLS could not be agreed on."""
+
+
 class ConnectionLost(LinkError):  # noqa: N818  the name says what happened, like trio's Cancelled
     """The connection ended, broke, or carried what is not RESP; it is closed."""
 
@@ -46,6 +53,10 @@ def reason_of(error: OSError) -> str:
     """`connection refused` and the like: the system's phrase in lower case, without its number."""
     if isinstance(error, socket.gaierror):
         return "no such host"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or error.strerror or type(error).__name__).replace("_", " ").lower()
     if error.errno is None:
         return str(error) or type(error).__name__
     phrase = os.strerror(error.errno)
@@ -97,6 +108,13 @@ class BufferedStream:
             await self._fill()
         return self._take(min(limit_bytes, len(self._buffer)))
 
+    def cut(self) -> None:
+        """Ends the connection from outside: whoever reads or sends, now or later, gets ConnectionLost."""
+        under = self._stream.transport_stream if isinstance(self._stream, trio.SSLStream) else self._stream
+        if isinstance(under, trio.SocketStream):
+            with suppress(OSError):
+                under.socket.shutdown(socket.SHUT_RDWR)
+
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self._stream)
 
@@ -121,8 +139,26 @@ class BufferedStream:
         )
 
 
-async def connect(host: str, port: int, *, timeout_s: float, local_host: str | None = None) -> BufferedStream:
-    """A TCP connection, without Nagle's delay. A `host` with a slash is the path of a unix socket.
+@dataclass(frozen=True, slots=True)
+class TlsClient:
+    """How to speak TLS: `server_name` is told to the server (SNI) and, when the context checks names, what
+    its certificate must be for; None is the host that is connected to.
+    """
+
+    context: ssl.SSLContext
+    server_name: str | None = None
+
+
+async def connect(
+    host: str,
+    port: int,
+    *,
+    timeout_s: float,
+    local_host: str | None = None,
+    tls: TlsClient | None = None,
+) -> BufferedStream:
+    """A TCP connection, without Nagle's delay; over TLS with `tls`. A `host` with a slash is the path of a
+    unix socket, which is never over TLS.
 
     `local_host` is the address to connect from. Raises ConnectError.
     """
@@ -131,13 +167,30 @@ async def connect(host: str, port: int, *, timeout_s: float, local_host: str | N
         with trio.fail_after(timeout_s):
             if "/" in host:
                 return BufferedStream(await trio.open_unix_socket(host), peer)
-            return BufferedStream(await trio.open_tcp_stream(host, port, local_address=local_host), peer)
+            stream = await trio.open_tcp_stream(host, port, local_address=local_host)
+            return BufferedStream(stream if tls is None else await _secured(stream, host, tls), peer)
     except trio.TooSlowError:
         raise ConnectError(peer, f"no answer within {timeout_s:g} s") from None
     except OSError as error:
         raise ConnectError(peer, reason_of(_root(error))) from error
+    except trio.BrokenResourceError as error:
+        said = reason_of(error.__cause__) if isinstance(error.__cause__, OSError) else "connection was closed"
+        raise TlsFailed(peer, f"TLS handshake failed: {said}") from error
     except ValueError as error:
         raise ConnectError(peer, str(error)) from error
+
+
+async def _secured(plain: trio.SocketStream, host: str, tls: TlsClient) -> trio.abc.Stream:
+    """Raises trio.BrokenResourceError."""
+    stream = trio.SSLStream(
+        plain, tls.context, server_hostname=tls.server_name or host, https_compatible=True
+    )
+    try:
+        await stream.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return stream
 
 
 def _root(error: OSError) -> OSError:

@@ -25,7 +25,7 @@ from node.scripting.tail_calls import with_plain_calls
 from node.version import REDIS_VERSION
 
 MEMORY_LIMIT_BYTES = 256 * 1024 * 1024
-_RESERVE_BYTES = 1024 * 1024
+_ROOM_BYTES = MEMORY_LIMIT_BYTES - 1024 * 1024  # for values that go in; the rest is Lua's own
 _PACKED_WORDS = 200  # from so many words on they cross as one string; Lua's stack is limited
 _LUA = Path(__file__).with_name("lua")
 _OURS = b"@shoal"
@@ -62,21 +62,21 @@ class _Host:
 
     def __init__(self, runtime: Any, surroundings: Surroundings) -> None:
         self._runtime = runtime
+        self.memory_used: Callable[[], int] = runtime.get_memory_used
         self.surroundings = surroundings
         self.failure: BaseException | None = None
 
     def close(self) -> None:
-        del self._runtime, self.surroundings
+        del self._runtime, self.memory_used, self.surroundings
 
     def fits(self, size: int) -> bool:
         """Whether Lua can take a value of so many bytes."""
-        needed = size + _RESERVE_BYTES
-        if self._runtime.get_memory_used() + needed <= MEMORY_LIMIT_BYTES:
+        if self.memory_used() + size <= _ROOM_BYTES:
             return True
         self._runtime.set_max_memory(0)  # collecting may take memory first
         self._runtime.gccollect()
         self._runtime.set_max_memory(MEMORY_LIMIT_BYTES)
-        return bool(self._runtime.get_memory_used() + needed <= MEMORY_LIMIT_BYTES)
+        return self.memory_used() + size <= _ROOM_BYTES
 
     def safe(self, work: Callable[..., Any]) -> Callable[..., Any]:
         """`work`, whose exceptions are kept and become False, and whose too big results become None."""
@@ -93,8 +93,17 @@ class _Host:
 
         return run
 
-    def call(self, *argv: bytes) -> bytes:
-        return self.surroundings.call(list(argv))
+    def call(self, *argv: bytes) -> bytes | bool | None:
+        """redis.call. What `safe` does, written out: this is called more than all else."""
+        try:
+            reply = self.surroundings.call(list(argv))
+        except BaseException as failed:  # noqa: BLE001  raised again by Interpreter._checked
+            self.failure = self.failure or failed
+            return False
+        size = len(reply)
+        if self.memory_used() + size > _ROOM_BYTES and not self.fits(size):
+            return None
+        return reply
 
     def call_packed(self, packed: bytes) -> bytes:
         return self.surroundings.call(unpacked(packed))
@@ -152,6 +161,7 @@ class Interpreter:
         null = runtime.execute(b"return newproxy()")
         numbers = part("numbers")
         cjson, forget_options = part("cjson", null, fail)
+        packed_words, keys_and_args = part("words")
         libraries = {
             b"bit": part("bit"),
             b"struct": part("struct", numbers, fail),
@@ -159,6 +169,8 @@ class Interpreter:
             b"cjson": cjson,
             b"null": null,
             b"maths": part("maths"),
+            b"packed_words": packed_words,
+            b"keys_and_args": keys_and_args,
             b"named_arguments": part("named_arguments"),
             b"set_resp": host.safe(host.set_resp),
             b"known_flags": host.safe(knows_flags),
@@ -174,7 +186,7 @@ class Interpreter:
             self._drop_library,
         ) = part(
             "sandbox",
-            host.safe(host.call),
+            host.call,
             host.safe(host.call_packed),
             host.safe(host.tick),
             host.safe(host.log),
@@ -215,9 +227,13 @@ class Interpreter:
     def forget(self, name: bytes) -> None:
         self._unlimited(self._forget, name)
 
-    def run_script(self, name: bytes, for_resp3: bool, keys: list[bytes], args: list[bytes]) -> Reply:
-        """Runs what `compile` kept. Raises ScriptMemoryError."""
-        return self._run(self._run_script, (name,), for_resp3, keys, args)
+    def run_script(self, name: bytes, for_resp3: bool, key_count: int, words: list[bytes]) -> Reply:
+        """Runs what `compile` kept; `words` are the keys and then the arguments. Raises ScriptMemoryError."""
+        if len(words) >= _PACKED_WORDS:
+            return self._run_packed(self._run_script, (name, for_resp3), key_count, words)
+        size = sum(map(len, words)) if words else 0
+        reply: Reply = self._checked(self._run_script, size, name, for_resp3, None, key_count, *words)
+        return reply
 
     def load_library(self, number: int, text: bytes) -> list[bytes] | bytes:
         """Runs a library's text: its functions as name, flags, description (behind a `+`, or `-` for none)
@@ -233,26 +249,27 @@ class Interpreter:
         self._unlimited(self._drop_library, number)
 
     def run_function(
-        self, number: int, name: bytes, for_resp3: bool, keys: list[bytes], args: list[bytes]
+        self, number: int, name: bytes, for_resp3: bool, key_count: int, words: list[bytes]
     ) -> Reply:
         """Runs a function of a library. Raises ScriptMemoryError."""
-        return self._run(self._run_function, (number, name), for_resp3, keys, args)
-
-    def _run(
-        self, run: Any, what: tuple[int | bytes, ...], for_resp3: bool, keys: list[bytes], args: list[bytes]
-    ) -> Reply:
-        words = keys + args
+        if len(words) >= _PACKED_WORDS:
+            return self._run_packed(self._run_function, (number, name, for_resp3), key_count, words)
         size = sum(map(len, words))
-        if len(words) < _PACKED_WORDS:
-            result: Reply = self._checked(run, size, *what, for_resp3, None, len(keys), *words)
-        else:
-            result = self._checked(run, size, *what, for_resp3, packed(words), len(keys))
-        return result
+        run = self._run_function
+        reply: Reply = self._checked(run, size, number, name, for_resp3, None, key_count, *words)
+        return reply
+
+    def _run_packed(
+        self, run: Any, what: tuple[int | bytes, ...], key_count: int, words: list[bytes]
+    ) -> Reply:
+        text = packed(words)
+        reply: Reply = self._checked(run, len(text), *what, text, key_count)
+        return reply
 
     def _checked(self, function: Any, size: int, *args: Any) -> Any:
         """Calls Lua with values of `size` bytes in all, and raises what the host kept."""
         host = self._host
-        if not host.fits(3 * size):
+        if host.memory_used() + 3 * size > _ROOM_BYTES and not host.fits(3 * size):
             raise ScriptMemoryError
         try:
             result = function(*args)

@@ -7,7 +7,11 @@ script. While it runs, the session's database and protocol are the script's own;
 A script that runs for longer than busy-reply-threshold is *slow*: from then on `tick` serves other clients
 from time to time, who get BUSY for whatever does not say ALLOW_BUSY. SCRIPT KILL marks the run; `tick` tells
 Lua, which raises. A run that has written cannot be killed, since half of it would stay: only SHUTDOWN NOSAVE
-ends it, and then nobody is told what it has done.
+ends it, and then nobody is told what it has done. A signal to end waits for it, and ends one that has not
+written. (redis-server waits for either, so that only SIGKILL ends a script that loops.)
+
+The cluster's bus is served in the midst of any run, slow or not: peers would take a node for failed that is
+only busy.
 
 Source: https://redis.io/docs/interact/programmability/, "Read-only scripts", "Maximum execution time"
 """
@@ -27,17 +31,24 @@ from node.config.config import Config
 from node.config.table import BUSY_REPLY_THRESHOLD
 from node.errors import CommandError
 from node.guards import Guard, Guards
+from node.keyspace.database import Database
 from node.log import Log
 from node.observe.stats import Stats
-from node.resp.encode import RESP2, RESP3, error
+from node.resp.encode import RESP2, RESP3, Encoder, error
 from node.scripting.script_flags import ScriptFlag
 
 TELL_FILES, TELL_REPLICAS, TELL_ALL = 1, 2, 3
 _LOOK_S = 0.005  # between two looks at what others want
+_PEERS_FROM_S = 0.05
+_PEERS_LOOK_S = 0.02
 LOAD_TIMEOUT_S = 0.5
 _MASTERDOWN = b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
 _KILLED = b"ERR Script killed by user with SCRIPT KILL..."
+_LEFT = b"ERR The script ended, having written nothing, since the server was told to end"
 _ENDED = b"ERR The script ended with the server"
+
+Put = tuple[Database, Encoder, int, bool]
+"""What a session's call was before the script, to be put back."""
 
 Gate = Callable[[Session, Command, list[bytes]], bytes | Block | None]
 Route = Callable[[Session, Command, int, list[bytes], bool], bytes | None]
@@ -46,10 +57,16 @@ Route = Callable[[Session, Command, int, list[bytes], bool], bytes | None]
 class Run:
     """One run. `flags` None: the script declares none. `name` is the sum of a script or a function's name."""
 
-    __slots__ = (
-        "argv", "cross_slot", "end", "flags", "guarded", "is_function", "is_slow", "name", "next_look_s",
-        "read_only", "session", "slot", "started_s", "wrote",
-    )  # fmt: skip
+    slot: int | None = None  # of its keys
+    guarded = False  # whether the node's condition is looked at
+    is_full = False  # whether there was no memory when it began
+    is_plain = False  # whether its commands need no look at what it may do
+    read_only = False
+    cross_slot = True
+    wrote = False
+    tells_otherwise = False  # whether it has said who is told
+    end: bytes | None = None  # the error with which it shall end
+    is_slow = False
 
     def __init__(
         self, session: Session, argv: list[bytes], name: bytes, flags: ScriptFlag | None, is_function: bool
@@ -59,14 +76,11 @@ class Run:
         self.name = name
         self.flags = flags
         self.is_function = is_function
-        self.read_only = flags is not None and bool(flags & ScriptFlag.NO_WRITES)
-        self.cross_slot = flags is None or bool(flags & ScriptFlag.ALLOW_CROSS_SLOT_KEYS)
-        self.slot: int | None = None  # of its keys
-        self.guarded = False  # whether the node's condition is looked at
-        self.wrote = False
-        self.end: bytes | None = None  # the error with which it shall end
-        self.is_slow = False
+        if flags is not None:
+            self.read_only = bool(flags & ScriptFlag.NO_WRITES)
+            self.cross_slot = bool(flags & ScriptFlag.ALLOW_CROSS_SLOT_KEYS)
         self.started_s = self.next_look_s = time.monotonic()
+        self.next_peers_s = self.started_s + _PEERS_FROM_S
 
     @property
     def duration_ms(self) -> int:
@@ -77,10 +91,12 @@ class Runs:
     """One per node; what Lua calls (`node.scripting.interpreter.Surroundings`).
 
     The application sets `units` and `table`, and: `route` in a cluster; `write_gates`, asked before a
-    script's first write; `serve_others`, which serves whoever is ready but the session given; `is_ending`,
-    whether the node was told to end; `drop_unit`, after which nobody is told what the unit changed;
-    `tell`, which says who is told from here on; `forbidden`, why the session's user may not run a request,
-    which is noted; `may_run`, whether they may.
+    script's first write; `serve_others`, which serves whoever is ready but the session given; `hear_peers`,
+    which lets the cluster's bus have its due; `is_ending`, whether a client has told the node to end at once,
+    and `is_signalled`, whether a signal has told it to end in good order; `drop_unit`, after which nobody is
+    told what the unit changed; `tell`, which says who is told from here on; `forbidden`, why the session's
+    user may not run a request, which is noted; `may_run`, whether they may; `is_full`, asked while
+    Guard.MEMORY is held: whether there is no memory, really.
     """
 
     units: Units
@@ -93,82 +109,92 @@ class Runs:
         self._stats = stats
         self.current: Run | None = None
         self._load_until_s = 0.0
-        self._for_scripts: set[Command] = set()  # that may be called: to ask a flag takes a microsecond
         self.route: Route | None = None
         self.write_gates: list[Gate] = []
         self.serve_others: Callable[[Session], None] = lambda _: None
+        self.hear_peers: Callable[[], None] = lambda: None
         self.is_ending: Callable[[], bool] = lambda: False
+        self.is_signalled: Callable[[], bool] = lambda: False
         self.drop_unit: Callable[[], None] = lambda: None
         self.tell: Callable[[int], None] = lambda _: None
         self.forbidden: Callable[[Session, Command, list[bytes]], bytes | None] = lambda *_: None
         self.may_run: Callable[[Session, Command, list[bytes]], bool] = lambda *_: True
+        self.is_full: Callable[[], bool] = lambda: Guard.MEMORY in guards
 
     # Beginning and end
 
     def check(self, run: Run, read_only: bool) -> None:
         """What must hold before `run` may begin; `read_only` is of the command. Raises CommandError."""
-        guards, flags, obeys = self._guards, run.flags, run.session.from_primary
-        stale = Guard.STALE in guards
-        if flags is None:
-            if stale:
-                raise CommandError(_MASTERDOWN)
-        else:
+        flags, session, held = run.flags, run.session, self._guards.held
+        if flags is not None:
             if flags & ScriptFlag.NO_CLUSTER and self.route is not None:
                 raise CommandError(b"ERR Can not run script on cluster, 'no-cluster' flag is set.")
-            if stale and not flags & ScriptFlag.ALLOW_STALE:
-                raise CommandError(
-                    b"MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and "
-                    b"'allow-stale' flag is not set on the script."
-                )
-            if not flags & ScriptFlag.NO_WRITES:
-                self._check_writer(obeys, read_only)
-            needs_memory = not flags & (ScriptFlag.ALLOW_OOM | ScriptFlag.NO_WRITES)
-            if Guard.MEMORY in guards and needs_memory and not obeys:
-                raise CommandError(
-                    b"OOM allow-oom flag is not set on the script, can not run it when used memory > "
-                    b"'maxmemory'"
-                )
-        run.read_only = run.read_only or read_only
+            if held and not session.from_primary:
+                self._check_condition(flags)
+            if read_only and not run.read_only:
+                raise CommandError(b"ERR Can not execute a script with write flag using *_ro command.")
+        elif held and not session.from_primary:
+            if Guard.STALE in held:
+                raise CommandError(_MASTERDOWN)
+            run.is_full = Guard.MEMORY in held and self.is_full()
+        if read_only:
+            run.read_only = True
+        if held:
+            run.guarded = True
+        elif not (run.read_only or session.restricted or session.from_primary):
+            run.is_plain = True
 
-    def _check_writer(self, obeys: bool, read_only: bool) -> None:
-        guards = self._guards
-        if Guard.REPLICA in guards and not obeys:
+    def _check_condition(self, flags: ScriptFlag) -> None:
+        """The node's condition, for a script that declares flags. Most have been refused by a gate before
+        (`Scripting.as_seen`); those in a transaction come here. Raises CommandError.
+        """
+        held = self._guards.held
+        if Guard.STALE in held and not flags & ScriptFlag.ALLOW_STALE:
+            raise CommandError(
+                b"MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and "
+                b"'allow-stale' flag is not set on the script."
+            )
+        if flags & ScriptFlag.NO_WRITES:
+            return
+        if Guard.REPLICA in held:
             raise CommandError(b"READONLY Can not run script with write flag on readonly replica")
-        if (Guard.DISK in guards or Guard.APPEND_ONLY in guards) and not obeys:
-            how = b"save RDB snapshots" if Guard.DISK in guards else b"persist data to AOF"
+        if Guard.DISK in held or Guard.APPEND_ONLY in held:
+            how = b"save RDB snapshots" if Guard.DISK in held else b"persist data to AOF"
             raise CommandError(
                 b"MISCONF Shoal is configured to %b, but it's currently unable to persist to disk. Writable "
                 b"scripts are blocked. Use 'no-writes' flag for read only scripts." % how
             )
-        if read_only:
-            raise CommandError(b"ERR Can not execute a script with write flag using *_ro command.")
-        if Guard.FEW_REPLICAS in guards and not obeys:
+        if Guard.FEW_REPLICAS in held:
             raise CommandError(b"NOREPLICAS Not enough good replicas to write.")
+        if Guard.MEMORY in held and not flags & ScriptFlag.ALLOW_OOM and self.is_full():
+            raise CommandError(
+                b"OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
+            )
 
-    @contextmanager
-    def running(self, run: Run, first_key: bytes | None) -> Iterator[None]:
-        """While this is entered, `run` is what runs."""
+    def begin(self, run: Run, key_count: int) -> Put:
+        """From here to `end`, which takes what this gives, `run` is what runs."""
         assert self.current is None, "scripts do not run scripts"
         session = run.session
         call = session.call
-        db, reply, slot = call.db, call.reply, call.slot
-        run.slot = None if first_key is None else key_slot(first_key)
-        run.guarded = self._guards.everything or self._guards.writes_only
+        if key_count:
+            run.slot = call.slot
         self.current = run
+        put = call.db, call.reply, call.slot, self.units.begin_unit(session)
         call.reply = RESP2
-        try:
-            with self.units.unit(session):
-                try:
-                    yield
-                finally:
-                    if run.end is _ENDED:
-                        self.drop_unit()
-                    self.tell(TELL_ALL)
-        finally:
-            self.current = None
-            call.db, call.reply, call.slot = db, reply, slot
-            if run.is_slow:
-                self._guards.set(Guard.BUSY, False)
+        return put
+
+    def end(self, run: Run, put: Put) -> None:
+        if run.end is _ENDED:
+            self.drop_unit()
+        if run.tells_otherwise:
+            self.tell(TELL_ALL)
+        session = run.session
+        call = session.call
+        call.db, call.reply, call.slot, denied = put
+        self.units.end_unit(session, denied)
+        self.current = None
+        if run.is_slow:
+            self._guards.set(Guard.BUSY, False)
 
     @contextmanager
     def loading(self, obeys: bool) -> Iterator[None]:
@@ -185,6 +211,9 @@ class Runs:
             return b"ERR FUNCTION LOAD timeout" if now_s > self._load_until_s else None
         if run.end is not None or now_s < run.next_look_s:
             return run.end
+        if now_s > run.next_peers_s:
+            self.hear_peers()
+            run.next_peers_s = now_s + _PEERS_LOOK_S
         run.next_look_s = now_s + _LOOK_S
         if not run.is_slow:
             threshold_ms = self._config[BUSY_REPLY_THRESHOLD]
@@ -200,11 +229,26 @@ class Runs:
         self.serve_others(run.session)
         if self.is_ending():
             run.end = _ENDED
+        elif self.is_signalled() and not run.wrote and not run.session.from_primary:
+            run.end = run.end or _LEFT
         return run.end
 
     def call(self, argv: list[bytes]) -> bytes:
         run = self.current
         assert run is not None, "commands are called by scripts that run"
+        if run.is_plain:
+            command = self.table.fast_all.get(argv[0])
+            if command is not None and command.arity_fits(len(argv)):
+                slot = key_slot(argv[1])
+                if self.route is None or (
+                    run.session.call.served[slot] and (run.cross_slot or run.slot == slot)
+                ):
+                    if command.is_write:
+                        run.wrote = True
+                    return self.units.run_within(run.session, command, argv, slot)
+        return self._call_with_care(run, argv)
+
+    def _call_with_care(self, run: Run, argv: list[bytes]) -> bytes:
         found = self._resolve(argv)
         if type(found) is bytes:
             return self._refuse(found)
@@ -214,9 +258,7 @@ class Runs:
             return self._refuse(refusal)
         session = run.session
         slot = session.call.slot
-        if command.has_one_key and self.route is None:
-            slot = key_slot(argv[1])
-        elif command.has_keys:
+        if command.has_keys:
             try:
                 keys = [argv[position] for position, _ in command.keys_of(argv)]
             except ValueError:
@@ -244,10 +286,8 @@ class Runs:
     def _refusal(self, run: Run, command: Command, argv: list[bytes]) -> bytes | None:
         """Why a command may not be called here and now, without its keys."""
         session = run.session
-        if command not in self._for_scripts:
-            if command.flags & Flag.NOSCRIPT:
-                return b"ERR This Redis command is not allowed from script"
-            self._for_scripts.add(command)
+        if command.flags & Flag.NOSCRIPT:
+            return b"ERR This Redis command is not allowed from script"
         forbidden = self.forbidden(session, command, argv)
         if forbidden is not None:
             return forbidden
@@ -263,8 +303,7 @@ class Runs:
                 stop = gate(session, command, argv)
                 if type(stop) is bytes:
                     return stop[1:-2]
-            allows = run.flags is not None and run.flags & ScriptFlag.ALLOW_OOM
-            if Guard.MEMORY in self._guards and flags & Flag.DENYOOM and not allows:
+            if run.is_full and flags & Flag.DENYOOM:
                 return b"OOM command not allowed when used memory > 'maxmemory'."
         return None
 
@@ -301,6 +340,8 @@ class Runs:
         return self.may_run(self.current.session, found, argv)  # type: ignore[arg-type]
 
     def set_repl(self, flags: int) -> None:
+        assert self.current is not None
+        self.current.tells_otherwise = True
         self.tell(flags)
 
     def set_resp(self, version: int) -> None:

@@ -36,7 +36,8 @@ class Scripts:
 
     def __init__(self) -> None:
         self.by_name: dict[bytes, Script] = {}
-        self._names: dict[bytes, bytes] = {}  # by text, for those of EVAL: a short text's sum is known
+        self._by_text: dict[bytes, Script] = {}  # which spares EVAL the sum
+        self._last: Script | None = None  # that ran
         self._passing: dict[bytes, None] = {}  # names of those that may be forgotten, the oldest first
         self.evicted = 0
         self.text_bytes = 0
@@ -46,18 +47,17 @@ class Scripts:
 
     def of_text(self, text: bytes, interpreter: Interpreter, keep: bool = False) -> Script:
         """The script, compiled in `interpreter`. Raises CommandError, ScriptMemoryError."""
-        name = self._names.get(text) or sha1hex(text)
-        script = self.by_name.get(name)
+        script = self._by_text.get(text)
         if script is None:
             flags, body = shebang(text)
-            script = Script(name, text, flags)
+            script = Script(sha1hex(text), text, flags)
             self._compile(script, body, interpreter)
             self._add(script)
         elif script.interpreter is not interpreter:
             self._compile(script, shebang(text)[1], interpreter)
         if keep and not script.is_kept:
             script.is_kept = True
-            self._passing.pop(name, None)
+            self._passing.pop(script.name, None)
         return script
 
     def of_name(self, name: bytes, interpreter: Interpreter) -> Script:
@@ -81,13 +81,13 @@ class Scripts:
             self._remove(self.by_name[oldest])
             self.evicted += 1
         self.by_name[script.name] = script
-        self._names[script.text] = script.name
+        self._by_text[script.text] = script
         self._passing[script.name] = None
         self.text_bytes += len(script.text)
 
     def _remove(self, script: Script) -> None:
         del self.by_name[script.name]
-        del self._names[script.text]
+        del self._by_text[script.text]
         self._passing.pop(script.name, None)
         self.text_bytes -= len(script.text)
         if script.interpreter is not None:
@@ -95,12 +95,16 @@ class Scripts:
 
     def used(self, script: Script) -> None:
         """It has run: of those that may be forgotten it is the last."""
+        if script is self._last:
+            return
+        self._last = script
         if not script.is_kept and script.name in self._passing:
             del self._passing[script.name]
             self._passing[script.name] = None
 
     def clear(self) -> None:
         self.by_name.clear()
-        self._names.clear()
+        self._by_text.clear()
+        self._last = None
         self._passing.clear()
         self.text_bytes = 0

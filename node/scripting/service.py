@@ -8,7 +8,9 @@ libraries at once.
 from __future__ import annotations
 
 from node.command.args import NOT_INTEGER, integer
+from node.command.registry import Command
 from node.command.session import Session
+from node.command.spec import Flag
 from node.config.config import Config
 from node.errors import CommandError
 from node.guards import Guards
@@ -25,10 +27,12 @@ from node.resp.encode import RESP2, RESP3
 from node.scripting.interpreter import Interpreter, Reply, ScriptMemoryError
 from node.scripting.libraries import Function, FunctionLibraries
 from node.scripting.runs import Run, Runs
-from node.scripting.script_flags import parse_flags
+from node.scripting.script_flags import ScriptFlag, parse_flags, shebang
 from node.scripting.scripts import Script, Scripts, sha1hex
 
+_ERROR = ord("-")
 NO_MEMORY = b"ERR Lua has not enough memory for this script"
+_FEW_KEYS = {b"%d" % count: count for count in range(10)}
 COLLECT_BYTES = 32 * 1024 * 1024
 """An interpreter that holds more than this after a script is asked to collect what is garbage."""
 
@@ -44,6 +48,7 @@ class Scripting:
         self._for_scripts: Interpreter | None = None
         self._for_functions: Interpreter | None = None
         self._libraries: FunctionLibraries | None = None
+        self._seen: dict[tuple[Command, ScriptFlag | None], Command] = {}
 
     def _new_interpreter(self) -> Interpreter:
         return Interpreter(self.runs, sha1hex, _write_double, lambda flags: parse_flags(flags) is not None)
@@ -73,7 +78,9 @@ class Scripting:
 
     def eval(self, session: Session, argv: list[bytes], read_only: bool) -> bytes:
         """EVAL: the reply. Raises CommandError."""
-        key_count = _key_count(argv)
+        key_count = _FEW_KEYS.get(argv[2])
+        if key_count is None or key_count > len(argv) - 3:
+            key_count = _key_count(argv)
         try:
             script = self.scripts.of_text(argv[1], self._interpreter)
         except ScriptMemoryError:
@@ -82,7 +89,9 @@ class Scripting:
 
     def evalsha(self, session: Session, argv: list[bytes], read_only: bool) -> bytes:
         """EVALSHA: the reply. Raises CommandError."""
-        key_count = _key_count(argv)
+        key_count = _FEW_KEYS.get(argv[2])
+        if key_count is None or key_count > len(argv) - 3:
+            key_count = _key_count(argv)
         try:
             script = self.scripts.of_name(argv[1], self._interpreter)
         except ScriptMemoryError:
@@ -94,15 +103,17 @@ class Scripting:
     ) -> bytes:
         interpreter = script.interpreter
         assert interpreter is not None, "it is compiled"
-        keys, args = argv[3 : 3 + key_count], argv[3 + key_count :]
+        runs = self.runs
         run = Run(session, argv, script.name, script.flags, is_function=False)
-        self.runs.check(run, read_only)
-        for_resp3 = session.call.reply.version == 3
+        runs.check(run, read_only)
+        for_resp3 = session.call.reply is RESP3
+        put = runs.begin(run, key_count)
         try:
-            with self.runs.running(run, keys[0] if keys else None):
-                reply = interpreter.run_script(script.name, for_resp3, keys, args)
+            reply = interpreter.run_script(script.name, for_resp3, key_count, argv[3:])
         except ScriptMemoryError:
             raise CommandError(NO_MEMORY) from None
+        finally:
+            runs.end(run, put)
         self.scripts.used(script)
         return self._answer(interpreter, reply)
 
@@ -110,7 +121,7 @@ class Scripting:
         if interpreter.memory_bytes > COLLECT_BYTES:
             interpreter.collect()
         reply, is_counted = result
-        if not is_counted and reply[:1] == b"-":
+        if reply[0] == _ERROR and not is_counted:
             self._stats.count_error(reply[1:-2])
         return reply
 
@@ -127,6 +138,36 @@ class Scripting:
             self._for_scripts.close()
             self._for_scripts = None
 
+    # What gates are told
+
+    def as_seen(self, command: Command, argv: list[bytes]) -> Command:
+        """The command of a request to run a script, with the flags that the script declares.
+
+        They replace those on writing, memory and stale data of the command. A script without them may write,
+        and may as well not: where only reads are served it is let in, and its writes are refused one by one.
+        """
+        flags = self._declared_flags(command, argv)
+        seen = self._seen.get((command, flags))
+        if seen is None:
+            seen = self._seen[command, flags] = Command(command.spec, command.run)
+            seen.flags = _flags_seen(command.flags, flags)
+            seen.is_write = bool(seen.flags & Flag.WRITE)
+        return seen
+
+    def _declared_flags(self, command: Command, argv: list[bytes]) -> ScriptFlag | None:
+        """None when there are none, or no such script: the command has the words for that."""
+        name = command.name
+        if name.startswith(b"FCALL"):
+            function = self.libraries.functions.get(argv[1].lower()) if self._libraries is not None else None
+            return None if function is None else function.flags
+        if name.startswith(b"EVALSHA"):
+            script = self.scripts.by_name.get(argv[1].lower())
+            return None if script is None else script.flags
+        try:
+            return shebang(argv[1])[0]
+        except CommandError:
+            return None
+
     # Functions
 
     def fcall(self, session: Session, argv: list[bytes], read_only: bool) -> bytes:
@@ -135,30 +176,25 @@ class Scripting:
         if function is None:
             raise CommandError(b"ERR Function not found")
         key_count = _key_count(argv, b"ERR Bad number of keys provided")
-        keys, args = argv[3 : 3 + key_count], argv[3 + key_count :]
-        return self._run_function(session, argv, function, keys, args, read_only)
+        return self._run_function(session, argv, function, key_count, read_only)
 
     def _run_function(
-        self,
-        session: Session,
-        argv: list[bytes],
-        function: Function,
-        keys: list[bytes],
-        args: list[bytes],
-        read_only: bool,
+        self, session: Session, argv: list[bytes], function: Function, key_count: int, read_only: bool
     ) -> bytes:
         interpreter = self._for_functions
         assert interpreter is not None, "the function is in it"
         run = Run(session, argv, function.name, function.flags, is_function=True)
         self.runs.check(run, read_only)
-        for_resp3 = session.call.reply.version == 3
+        for_resp3 = session.call.reply is RESP3
+        put = self.runs.begin(run, key_count)
         try:
-            with self.runs.running(run, keys[0] if keys else None):
-                reply = interpreter.run_function(
-                    function.library.number, function.name, for_resp3, keys, args
-                )
+            reply = interpreter.run_function(
+                function.library.number, function.name, for_resp3, key_count, argv[3:]
+            )
         except ScriptMemoryError:
             raise CommandError(NO_MEMORY) from None
+        finally:
+            self.runs.end(run, put)
         return self._answer(interpreter, reply)
 
     def load_library(self, text: bytes, replace: bool, obeys: bool) -> bytes:
@@ -241,6 +277,17 @@ class Scripting:
 
     def info_stats(self) -> Fields:
         yield "evicted_scripts", self.scripts.evicted
+
+
+def _flags_seen(flags: Flag, declared: ScriptFlag | None) -> Flag:
+    if declared is None:
+        return flags | Flag.READONLY
+    flags &= ~(Flag.WRITE | Flag.MAY_REPLICATE | Flag.DENYOOM | Flag.STALE)
+    if not declared & (ScriptFlag.ALLOW_OOM | ScriptFlag.NO_WRITES):
+        flags |= Flag.DENYOOM
+    if declared & ScriptFlag.ALLOW_STALE:
+        flags |= Flag.STALE
+    return flags | (Flag.READONLY if declared & ScriptFlag.NO_WRITES else Flag.WRITE)
 
 
 def _key_count(argv: list[bytes], not_a_number: bytes = b"") -> int:

@@ -16,12 +16,7 @@ from collections.abc import Callable
 
 from node.command.registry import Command
 from node.command.session import Session
-from node.keyspace.changes import Change, Changes
-
-Teller = Callable[[int, list[bytes]], None]
-"""Takes a database index and a command to be told to replicas or written to the AOF."""
-
-Watcher = Callable[[list[Change]], None]
+from node.keyspace.changes import Changes, Teller
 
 TELL_FILES, TELL_REPLICAS = 1, 2
 _ALL = TELL_FILES | TELL_REPLICAS
@@ -38,9 +33,9 @@ class After:
 
     def __init__(self, changes: Changes) -> None:
         self.changes = changes
-        self.tellers: list[Teller] = []
+        self.tellers = changes.tellers
         self.files: list[Teller] = []
-        self.watchers: list[Watcher] = []
+        self.watchers = changes.watchers
         self.serve_waiting: Callable[[], None] = lambda: None
         self._depth = 0  # of units
         self._unit: list[tuple[int, list[bytes], int]] = []  # and who is told
@@ -49,11 +44,9 @@ class After:
     def apply(self, session: Session, command: Command, argv: list[bytes]) -> None:
         """Called when `changes` holds something after `command` ran."""
         changes = self.changes
-        if changes.rewritten is None and not changes.expired_logged and not (self._depth or self.watchers):
-            if command.is_told:
-                db_index = session.call.db.index
-                for teller in self.tellers:
-                    teller(db_index, argv)
+        if changes.rewritten is None and not changes.expired_logged and not self.watchers:
+            if command.is_told and self.tellers:
+                self.tell(session.call.db.index, argv)
             changes.total += len(changes.log)
             changes.log.clear()
             return

@@ -18,6 +18,7 @@ from node.config.table import (
     PORT,
     SYSLOG_ENABLED,
     TCP_BACKLOG,
+    TLS_PORT,
     UNIXSOCKET,
 )
 from node.identity import Identity
@@ -67,12 +68,12 @@ def say_mode(log: Log, config: Config, identity: Identity) -> None:
                 version=SHOAL_VERSION,
                 redis_version=REDIS_VERSION,
                 mode=identity.mode,
-                port=config[PORT],
+                port=config[PORT] or config[TLS_PORT],
                 pid=os.getpid(),
             )
         )
     else:
-        log.notice(f"Running mode={identity.mode}, port={config[PORT]}.")
+        log.notice(f"Running mode={identity.mode}, port={config[PORT] or config[TLS_PORT]}.")
 
 
 def say_warnings(log: Log, config: Config) -> None:
@@ -104,6 +105,8 @@ def say_ready(log: Log, config: Config) -> None:
     """The data is there, clients are served."""
     if config[PORT]:
         log.notice("Ready to accept connections tcp")
+    if config[TLS_PORT]:
+        log.notice("Ready to accept connections tls")
     if config[UNIXSOCKET]:
         log.notice("Ready to accept connections unix")
 

@@ -10,13 +10,13 @@ end of the connection is noticed. A session that may go on is served again when 
 from __future__ import annotations
 
 import select
-import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 from node.command.session import Session
 from node.config.special import BufferLimit
+from node.observe.stats import Stats
 from node.resp.encode import error
 from node.resp.request import Request, RequestParser
 
@@ -29,6 +29,15 @@ _NOT_READING = select.EPOLLRDHUP
 _CLOSED = (ConnectionResetError, BrokenPipeError, TimeoutError, ConnectionAbortedError)
 
 
+class Socket(Protocol):
+    """What a connection needs of its socket: a plain one, or node.tls.socket's."""
+
+    def fileno(self) -> int: ...
+    def recv(self, limit_bytes: int, /) -> bytes: ...
+    def send(self, data: bytes, /) -> int: ...
+    def close(self) -> None: ...
+
+
 class Serve(Protocol):
     """The dispatcher's `serve`."""
 
@@ -39,14 +48,13 @@ class Host(Protocol):
     """What a connection needs of the reactor."""
 
     serve: Serve
+    stats: Stats
 
+    def has_output(self, connection: Connection, /) -> None: ...
     def interested(self, connection: Connection, mask: int) -> None: ...
-    def has_output(self, connection: Connection) -> None: ...
     def has_pushes(self, connection: Connection) -> None: ...
     def may_go_on(self, connection: Connection) -> None: ...
     def closed(self, connection: Connection, reason: str) -> None: ...
-    def count_read(self, size: int) -> None: ...
-    def count_written(self, size: int) -> None: ...
     def query_buffer_limit_bytes(self) -> int: ...
     def query_limit_exceeded(self, session: Session) -> None: ...
     def output_limit(self, session: Session) -> BufferLimit: ...
@@ -67,6 +75,7 @@ class Connection:
         "_queued",
         "_read_bytes",
         "_soft_since_ms",
+        "_stats",
         "_unsent",
         "_unsent_bytes",
         "_waiting",
@@ -79,11 +88,12 @@ class Connection:
 
     session: Session
 
-    def __init__(self, sock: socket.socket, host: Host, parser: RequestParser) -> None:
+    def __init__(self, sock: Socket, host: Host, parser: RequestParser) -> None:
         self.socket = sock
         self.fd = sock.fileno()
         self.parser = parser
         self._host = host
+        self._stats = host.stats
         self._mask = _READING
         self._read_bytes = READ_BYTES
         self._out: list[bytes] = []
@@ -109,8 +119,9 @@ class Connection:
         if not data:
             self.fail("the client closed the connection")
             return
-        self._host.count_read(len(data))
-        parser = self.parser
+        stats, parser = self._stats, self.parser
+        stats.reads_processed += 1
+        stats.input_bytes += len(data)
         requests = parser.feed(data)
         if requests:
             self._read_bytes = READ_BYTES
@@ -118,11 +129,12 @@ class Connection:
         else:
             self.session.last_seen_ms = self._host.now_ms()  # a replica that loads sends empty lines
             self._read_bytes = READ_BIG_BYTES  # a long request; many short ones would take too long at once
+            # What is left behind a whole request is less than a chunk, and so below any limit.
+            if parser.is_waiting and parser.pending_bytes() > self._host.query_buffer_limit_bytes():
+                self._host.query_limit_exceeded(self.session)
+                self.fail("the query buffer limit was exceeded")
         if parser.error is not None:
             self._protocol_error()
-        elif parser.is_waiting and parser.pending_bytes() > self._host.query_buffer_limit_bytes():
-            self._host.query_limit_exceeded(self.session)
-            self.fail("the query buffer limit was exceeded")
 
     def _serve(self, requests: list[Request]) -> None:
         session = self.session
@@ -185,7 +197,8 @@ class Connection:
         except _CLOSED as broken:
             self.fail(str(broken))
             return -1
-        self._host.count_written(sent)
+        self._stats.writes_processed += 1
+        self._stats.output_bytes += sent
         return sent
 
     def _keep(self, data: bytes, start: int = 0) -> None:

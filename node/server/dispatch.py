@@ -21,7 +21,6 @@ from node.clock import Clock
 from node.command.queue import AT_ONCE
 from node.command.registry import TIME_UNIT_BITS, Command, Table
 from node.command.session import Block, Session
-from node.command.spec import Flag
 from node.errors import CommandError
 from node.guards import Guards
 from node.keyspace.changes import Changes
@@ -50,9 +49,11 @@ Runner = Callable[[Session, Command, list[bytes]], bytes | None]
 class Dispatcher:
     """Runs requests. `gates` are asked in order on the full path.
 
-    The application sets `discard`, which ends a session's transaction, and `on_queue`, which looks at how
-    much a session has queued. `inner_gates` are asked before each command inside of a unit: what held when it
-    was queued may hold no longer.
+    The application sets `discard`, which ends a session's transaction, `on_queue`, which looks at how
+    much a session has queued, and `script_as_seen`, which gives a command that runs a script the flags that
+    this script declares. `on_read` is told what a tracking session has run, and `end_caching` that a command
+    is over which CLIENT CACHING held for. `inner_gates` are asked before each command inside of a unit: what
+    held when it was queued may hold no longer.
     """
 
     def __init__(
@@ -74,6 +75,9 @@ class Dispatcher:
         self.runner: Runner = self.run  # of the full path; something around it while more is to be known
         self.discard: Callable[[Session], None] = _ignore
         self.on_queue: Callable[[Session], None] = _ignore
+        self.on_read: Monitor = _ignore_command
+        self.end_caching: Callable[[Session], None] = _ignore
+        self.script_as_seen: Callable[[Command, list[bytes]], Command] = lambda command, _: command
         self.on_http: Callable[[Session], None] = lambda session: session.transport.close(after_output=False)
         self._clock = clock
         self._changes = changes
@@ -84,10 +88,12 @@ class Dispatcher:
         self._timing = timing
         self.monitor: Monitor | None = None  # while somebody monitors, and nothing goes fast then
         self._fast: dict[bytes, Command] = {}
+        self._fast_scripts: dict[bytes, Command] = {}
         guards.on_change = self._choose_fast
         self._choose_fast()
 
     def _choose_fast(self) -> None:
+        self._fast_scripts = {} if self._guards.held else self.table.fast_scripts
         if self._guards.everything:
             self._fast = {}
         elif self._guards.writes_only:
@@ -100,6 +106,8 @@ class Dispatcher:
 
         Fewer than there are means that the session is blocked or closing; the rest is to wait.
         """
+        if len(requests) == 1 and self._serve_alone(session, requests[0], out):
+            return 1
         call = session.call
         call.now_ms = session.last_seen_ms = self._clock.now_ms
         fast = {} if session.guarded else self._fast
@@ -127,13 +135,10 @@ class Dispatcher:
                     if command is not running or words > command.short_words:
                         now_ns = perf_counter_ns()
                         if timed is not None:
-                            elapsed_ns = now_ns - since_ns
-                            if done - first > 1:
-                                timed.times[elapsed_ns // (done - first) >> TIME_UNIT_BITS] += done - first
-                            else:
-                                timed.times[elapsed_ns >> TIME_UNIT_BITS] += 1
-                                if elapsed_ns >= slow_ns:
-                                    timing.tell(session, timed, requests[first - 1], elapsed_ns)
+                            elapsed_ns, count = now_ns - since_ns, done - first
+                            timed.times[elapsed_ns // count >> TIME_UNIT_BITS] += count
+                            if elapsed_ns >= slow_ns and count == 1:
+                                timing.tell(session, timed, requests[first - 1], elapsed_ns)
                         timed, first, since_ns = command, done, now_ns
                         running = command if words <= command.short_words and by_run else None
                     call.slot = slot
@@ -143,10 +148,12 @@ class Dispatcher:
                     except CommandError as refused:
                         reply = self._refused(command, refused)
                     if log:
-                        if tellers or watchers:
+                        if tellers or watchers or changes.expired_logged:
                             after.apply(session, command, argv)
                         else:
-                            changes.clear()
+                            changes.total += len(log)
+                            log.clear()
+                            changes.rewritten = None
                     out.append(reply)
                     continue
             if timed is not None:
@@ -156,6 +163,8 @@ class Dispatcher:
             answer = self.execute(session, argv)
             if type(answer) is bytes:
                 out.append(answer)
+            if session.tracked is not None and session.tracked.caching:
+                self.end_caching(session)
             if held:
                 out += held
                 held.clear()
@@ -170,13 +179,7 @@ class Dispatcher:
             slow_ns, by_run = timing.slow_ns, timing.by_run
         if timed is not None:
             elapsed_ns = perf_counter_ns() - since_ns
-            if done == first:
-                timed.times[elapsed_ns >> TIME_UNIT_BITS] += 1
-                if elapsed_ns >= slow_ns:
-                    timing.tell(session, timed, requests[first - 1], elapsed_ns)
-            else:
-                count = done + 1 - first
-                timed.times[elapsed_ns // count >> TIME_UNIT_BITS] += count
+            timing.note(session, timed, requests[first - 1], elapsed_ns, done + 1 - first)
         if held:
             out += held
             held.clear()
@@ -187,13 +190,64 @@ class Dispatcher:
         session.total_commands += done
         return done
 
+    def _serve_alone(self, session: Session, argv: list[bytes], out: list[bytes]) -> bool:
+        """Runs a request behind which no other waits; False when it is none for the fast path."""
+        command = self._fast.get(argv[0])
+        if command is None or session.guarded:
+            return False
+        words = len(argv)
+        if words != command.arity and not -words <= command.arity < 0:
+            return False
+        key = argv[1]
+        slot = crc_hqx(key, 0) & 16383 if TAG_START not in key else key_slot(key)
+        call = session.call
+        if not call.served[slot]:
+            return False
+        call.now_ms = session.last_seen_ms = self._clock.now_ms
+        call.slot = slot
+        command.calls += 1
+        pushes, timing = self._pushes, self._timing
+        pushes.current = session
+        since_ns = perf_counter_ns()
+        try:
+            reply = command.run(call, argv)
+        except CommandError as refused:
+            reply = self._refused(command, refused)
+        elapsed_ns = perf_counter_ns() - since_ns
+        command.times[elapsed_ns >> TIME_UNIT_BITS] += 1
+        changes, after = self._changes, self._after
+        if changes.log:
+            if after.tellers or after.watchers or changes.expired_logged:
+                after.apply(session, command, argv)
+            else:
+                changes.total += len(changes.log)
+                changes.log.clear()
+                changes.rewritten = None
+        if elapsed_ns >= timing.slow_ns:
+            timing.tell(session, command, argv, elapsed_ns)
+        out.append(reply)
+        if pushes.held:
+            out += pushes.held
+            pushes.held.clear()
+        pushes.current = None
+        session.last_command = command
+        self._stats.commands_processed += 1
+        session.total_commands += 1
+        return True
+
     def execute(self, session: Session, argv: list[bytes]) -> bytes | None:
         """The full path. None when there is no reply: suppressed, or the session is blocked now."""
         session.call.now_ms = self._clock.now_ms
+        if not session.guarded:
+            script = self._fast_scripts.get(argv[0])
+            if script is not None and self._finds_slot(session, argv):
+                session.last_command = script
+                return self.runner(session, script, argv)
         if session.taken is not None and session.taken(argv):
             return None
         command, refusal = self.resolve(argv)
         if command is None:
+            session.last_command = None
             if session.asking and session.queue is None:
                 session.asking = False
                 session.update_guard()
@@ -204,7 +258,11 @@ class Dispatcher:
         session.last_command = command
         asking = session.asking
         queue = session.queue
-        seen, words = (command, argv) if queue is None or command.name != b"EXEC" else queue.as_one(command)
+        seen, words = command, argv
+        if command.runs_script:
+            seen = self.script_as_seen(command, argv)
+        elif queue is not None and command.name == b"EXEC":
+            seen, words = queue.as_one(command)
         for gate in self.gates:
             stop = gate(session, seen, words)
             if stop is None:
@@ -220,9 +278,22 @@ class Dispatcher:
             _ask_again(session, asking)
             return reply
         if not queue.broken and not (session.watch is not None and session.watch.touched):
-            queue.add(command, argv, session.call.slot)
+            queue.add(command, argv, session.call.slot, seen.flags)
             self.on_queue(session)
         return session.admitted(QUEUED)
+
+    def _finds_slot(self, session: Session, argv: list[bytes]) -> bool:
+        """Whether a request to run a script has one key that is served here, or none on a node without
+        slots; nothing else is left to ask then, as on the fast path.
+        """
+        count = argv[2] if len(argv) > 2 else b""
+        if count == b"0":
+            return not self.table.by_slot
+        if count != b"1" or len(argv) < 4:
+            return False
+        call = session.call
+        slot = call.slot = key_slot(argv[3])
+        return bool(call.served[slot])
 
     def _turned_away(self, session: Session, argv: list[bytes], reply: bytes) -> bytes:
         """The reply to a request that may not run: its transaction is broken, and EXEC's is over."""
@@ -258,6 +329,8 @@ class Dispatcher:
             self._after.apply(session, command, argv)
         elif changes.rewritten is not None:
             changes.rewritten = None
+        if session.tracked is not None:
+            self.on_read(session, command, argv)
         if isinstance(reply, Block):
             self._block(session, reply)
             return None
@@ -268,14 +341,21 @@ class Dispatcher:
     @contextmanager
     def unit(self, session: Session) -> Iterator[None]:
         """What `session` runs inside is one unit."""
-        assert not self._changes.log, "what was before it is applied"
-        denied, session.deny_blocking = session.deny_blocking, True
-        self._after.begin_unit()
+        denied = self.begin_unit(session)
         try:
             yield
         finally:
-            session.deny_blocking = denied
-            self._after.end_unit()
+            self.end_unit(session, denied)
+
+    def begin_unit(self, session: Session) -> bool:
+        assert not self._changes.log, "what was before it is applied"
+        denied, session.deny_blocking = session.deny_blocking, True
+        self._after.begin_unit()
+        return denied
+
+    def end_unit(self, session: Session, denied: bool) -> None:
+        session.deny_blocking = denied
+        self._after.end_unit()
 
     def run_within(self, session: Session, command: Command, argv: list[bytes], slot: int) -> bytes:
         """Runs a command inside of a unit, and applies what it changed; its reply."""
@@ -293,14 +373,15 @@ class Dispatcher:
             self._after.apply(session, command, argv)
         elif changes.rewritten is not None:
             changes.rewritten = None
+        if session.tracked is not None:
+            self.on_read(session, command, argv)
         assert type(reply) is bytes, "nothing waits inside of a unit"
         return reply
 
     def _run_alone(self, session: Session, command: Command, argv: list[bytes]) -> bytes | Block:
         """Runs a command, times it, and tells whoever monitors: of a script before, of all else behind it."""
         monitor = self.monitor
-        is_script = bool(command.flags & Flag.SKIP_MONITOR)
-        if monitor is not None and is_script:
+        if monitor is not None and command.runs_script:
             monitor(session, command, argv)
         command.calls += 1
         start_ns = perf_counter_ns()
@@ -311,8 +392,11 @@ class Dispatcher:
                 command.failed_calls += 1
         except CommandError as refused:
             reply = self._refused(command, refused)
-        self._timing.note(session, command, argv, perf_counter_ns() - start_ns, 1)
-        if monitor is not None and not is_script:
+        elapsed_ns = perf_counter_ns() - start_ns
+        command.times[elapsed_ns >> TIME_UNIT_BITS] += 1
+        if elapsed_ns >= self._timing.slow_ns:
+            self._timing.tell(session, command, argv, elapsed_ns)
+        if monitor is not None and not command.runs_script:
             monitor(session, command, argv)
         return reply
 
@@ -328,6 +412,10 @@ class Dispatcher:
 
 def _ignore(_session: Session) -> None:
     """Until the application sets something better."""
+
+
+def _ignore_command(_session: Session, _command: Command, _argv: list[bytes]) -> None:
+    """The same."""
 
 
 def _ask_again(session: Session, asking: bool) -> None:

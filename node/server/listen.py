@@ -33,6 +33,10 @@ _NO_SUCH_ADDRESS = frozenset(
 _OUT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE))
 
 
+Accepted = Callable[[socket.socket, str, str], None]
+"""Takes a new connection, the peer's address and our own."""
+
+
 class ListenError(Exception):
     """An address cannot be listened on; the text says which and why."""
 
@@ -116,7 +120,7 @@ class Listener:
     def __init__(
         self,
         listener: socket.socket,
-        accepted: Callable[[socket.socket, str, str], None],
+        accepted: Accepted,
         accepts_per_turn: Callable[[], int],
         warn: Callable[[str], None],
     ) -> None:

@@ -32,6 +32,7 @@ SLICE_S = 0.002
 PUSHES_S = 0.001
 _PUSHES_BETWEEN_LOOKS = 16
 MAX_EVENTS = 1024
+_READABLE = select.EPOLLIN
 _GONE = select.EPOLLHUP | select.EPOLLRDHUP | select.EPOLLERR
 
 
@@ -120,12 +121,10 @@ class Reactor:
             source = sources.get(fd)  # gone when an earlier event of this turn closed it
             if source is None:
                 continue
-            if mask & select.EPOLLIN:
+            if mask == _READABLE:
                 source.readable()
-            elif mask & _GONE:
-                source.hung_up()
-            if mask & select.EPOLLOUT and fd in sources:
-                source.writable()
+            else:
+                self._serve(fd, source, mask)
             if monotonic() > end_s:
                 self._late = [(fd, sources.get(fd), mask) for fd, mask in islice(events, done, None)]
                 break
@@ -143,18 +142,21 @@ class Reactor:
             source = sources.get(fd)
             if source is None or fd == skip:
                 continue
-            if mask & select.EPOLLIN:
-                source.readable()
-            elif mask & _GONE:
-                source.hung_up()
-            if mask & select.EPOLLOUT and fd in sources:
-                source.writable()
+            self._serve(fd, source, mask)
         held, self._with_output = _apart(self._with_output, skip)
         pushed, others = _apart(self._pushed, skip)
         self._pushed = deque(others)
         self.settle()
         self._with_output += held
         self._pushed += pushed
+
+    def _serve(self, fd: int, source: Source, mask: int) -> None:
+        if mask & _READABLE:
+            source.readable()
+        elif mask & _GONE:
+            source.hung_up()
+        if mask & select.EPOLLOUT and fd in self._sources:
+            source.writable()
 
     def _take_late(self) -> list[tuple[int, int]]:
         late = self._late

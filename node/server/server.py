@@ -20,26 +20,26 @@ from node.command.locality import is_local
 from node.command.session import Session
 from node.config import table as directives
 from node.config.config import Config
-from node.config.directive import ConfigError
 from node.config.limits import replica_output_limit
 from node.config.special import BufferLimit
 from node.log import Log
 from node.observe.stats import Stats
-from node.resp.request import RequestParser
-from node.server.connection import Connection, Serve
+from node.resp.request import SPEAKS_TLS, RequestParser
+from node.server.connection import Connection, Serve, Socket
 from node.server.dispatch import Dispatcher
+from node.server.doors import HANDSHAKE_TIMEOUT_S, Handshake, TcpDoor
 from node.server.listen import (
     AT_MAX_CLIENTS,
     PROTECTED,
     Listener,
     ListenError,
     set_tcp_options,
-    tcp_listeners,
     unix_listener,
 )
 from node.server.loop import Reactor
+from node.tls.contexts import Tls
 
-HTTP_LOG_PERIOD_S = 60.0
+LOG_PERIOD_S = 60.0
 
 
 class Server:
@@ -56,6 +56,7 @@ class Server:
         dispatcher: Dispatcher,
         new_call: Callable[[], Call],
         acl: Acl,
+        tls: Tls,
     ) -> None:
         self._config = config
         self._log = log
@@ -65,35 +66,37 @@ class Server:
         self._clients = clients
         self._new_call = new_call
         self._acl = acl
-        self._tcp: list[Listener] = []
+        self._tls = tls
+        per_turn = directives.MAX_NEW_CONNECTIONS_PER_CYCLE
+        tls_per_turn = directives.MAX_NEW_TLS_CONNECTIONS_PER_CYCLE
+        self._doors = (
+            TcpDoor(directives.PORT, per_turn, config, log, reactor, self._accepted),
+            TcpDoor(directives.TLS_PORT, tls_per_turn, config, log, reactor, self._accepted_tls),
+        )
+        self._handshakes: set[Handshake] = set()
         self._unix: list[Listener] = []
         self._unix_path = ""
-        self._bound: tuple[tuple[str, ...], int] = ((), 0)
-        self._http_logged_s = -math.inf
+        self._http_logged_s = self._tls_logged_s = -math.inf
         self.serve: Serve = dispatcher.serve
+        self.has_output = reactor.has_output
+        self.stats = stats
         dispatcher.on_http = self._abort_http
         dispatcher.on_queue = self._check_queue
-        config.on_change_of((directives.BIND, directives.PORT), self._listen_again)
 
     # Listening
 
     def listen(self) -> None:
         """Opens the listening sockets. Raises ListenError when one cannot be had."""
         config = self._config
-        self._listen_tcp(config[directives.BIND], config[directives.PORT])
+        for door in self._doors:
+            door.open()
         if config[directives.UNIXSOCKET]:
             path = self._unix_path = config.resolve(config[directives.UNIXSOCKET])
             mode, group = config[directives.UNIXSOCKETPERM], config[directives.UNIXSOCKETGROUP]
             listener = unix_listener(path, mode, group, config[directives.TCP_BACKLOG])
             self._unix.append(self._serve_listener(listener))
-        if not self._tcp and not self._unix:
+        if not self._unix and not any(door.is_open for door in self._doors):
             raise ListenError("Configured to not listen anywhere, exiting.")
-
-    def _listen_tcp(self, addresses: tuple[str, ...], port: int) -> None:
-        if port:
-            for listener in tcp_listeners(addresses, port, self._config[directives.TCP_BACKLOG]):
-                self._tcp.append(self._serve_listener(listener))
-        self._bound = (addresses, port)
 
     def _serve_listener(self, listener: socket.socket) -> Listener:
         config = self._config
@@ -108,49 +111,66 @@ class Server:
 
     def stop_listening(self) -> None:
         """Closes the listening sockets and removes the unix socket's file."""
-        self._close(self._tcp)
+        for door in self._doors:
+            door.close()
+        for handshake in list(self._handshakes):
+            handshake.end("shutting down")
         if self._unix:
-            self._close(self._unix)
+            for listener in self._unix:
+                self._reactor.remove(listener.socket.fileno())
+                listener.close()
+            self._unix.clear()
             self._log.notice("Removing the unix socket file.")
             try:
                 os.unlink(self._unix_path)
             except OSError as failed:
                 self._log.warning(f"Error removing the unix socket file: {failed.strerror}")
 
-    def _close(self, listeners: list[Listener]) -> None:
-        for listener in listeners:
-            self._reactor.remove(listener.socket.fileno())
-            listener.close()
-        listeners.clear()
-
-    def _listen_again(self) -> None:
-        """After CONFIG SET of bind or port. Raises ConfigError, with the old sockets open again."""
-        before = self._bound
-        self._close(self._tcp)
-        try:
-            self._listen_tcp(self._config[directives.BIND], self._config[directives.PORT])
-        except ListenError as failed:
-            self._log.warning(str(failed))
-            self._listen_tcp(*before)
-            if before[1] != self._config[directives.PORT]:
-                raise ConfigError("Unable to listen on this port. Check server logs.") from None
-            raise ConfigError("Failed to bind to specified addresses.") from None
-
     def _accepted(self, client: socket.socket, address: str, local_address: str) -> None:
-        refusal = self._refusal(address)
-        if refusal is not None:
-            self._stats.connections_rejected += 1
-            try:
-                client.send(refusal)
-            except OSError as broken:
-                self._log.verbose(f"Error sending the refusal to {address}: {broken}")
-            client.close()
+        if self._is_refused(client, address):
             return
         self._stats.connections_received += 1
         self._log.verbose(f"Accepted {address}")
         if client.family != socket.AF_UNIX:
             set_tcp_options(client, self._config[directives.TCP_KEEPALIVE])
         self.connect(client, address, local_address)
+
+    def _accepted_tls(self, client: socket.socket, address: str, local_address: str) -> None:
+        if len(self._clients.sessions) + len(self._handshakes) >= self._config[directives.MAXCLIENTS]:
+            self._stats.connections_rejected += 1  # in silence: nothing can be said before the handshake
+            client.close()
+            return
+        set_tcp_options(client, self._config[directives.TCP_KEEPALIVE])
+        deadline_s = time.monotonic() + HANDSHAKE_TIMEOUT_S
+        secured = self._tls.for_client(client)
+        self._handshakes.add(
+            Handshake(secured, address, local_address, self._reactor, deadline_s, self._shaken)
+        )
+
+    def _shaken(self, handshake: Handshake, failure: str | None) -> None:
+        self._handshakes.discard(handshake)
+        address = handshake.address
+        if failure is not None:
+            self._log.warning(f"Error accepting a client connection: {failure} (addr={address})")
+        elif not self._is_refused(handshake.socket, address):
+            self._stats.connections_received += 1
+            self._log.verbose(f"Accepted {address} (TLS)")
+            connection = self.connect(handshake.socket, address, handshake.local_address, over_tls=True)
+            if handshake.socket.holds_data:
+                connection.readable()
+
+    def _is_refused(self, client: Socket, address: str) -> bool:
+        """Whether the client may not come in; it is told why, and its connection ends."""
+        refusal = self._refusal(address)
+        if refusal is None:
+            return False
+        self._stats.connections_rejected += 1
+        try:
+            client.send(refusal)
+        except OSError as broken:
+            self._log.verbose(f"Error sending the refusal to {address}: {broken}")
+        client.close()
+        return True
 
     def _refusal(self, address: str) -> bytes | None:
         config = self._config
@@ -161,7 +181,9 @@ class Server:
             return PROTECTED
         return None
 
-    def connect(self, client: socket.socket, address: str, local_address: str) -> Connection:
+    def connect(
+        self, client: Socket, address: str, local_address: str, *, over_tls: bool = False
+    ) -> Connection:
         """Makes a served connection of a socket."""
         parser = RequestParser(self._config[directives.PROTO_MAX_BULK_LEN])
         connection = Connection(client, self, parser)
@@ -173,6 +195,7 @@ class Server:
             local_address.encode(),
         )
         connection.session = session
+        session.over_tls = over_tls
         parser.authenticated = False
         self._acl.begin(session)
         self._clients.add(session)
@@ -183,9 +206,6 @@ class Server:
 
     def interested(self, connection: Connection, mask: int) -> None:
         self._reactor.modify(connection.fd, mask)
-
-    def has_output(self, connection: Connection) -> None:
-        self._reactor.has_output(connection)
 
     def has_pushes(self, connection: Connection) -> None:
         self._reactor.has_pushes(connection)
@@ -199,14 +219,6 @@ class Server:
         self._clients.remove(session)
         if self._log.verboses:
             self._log.verbose(f"Client id={session.id} addr={session.address.decode()} closed: {reason}")
-
-    def count_read(self, size: int) -> None:
-        self._stats.reads_processed += 1
-        self._stats.input_bytes += size
-
-    def count_written(self, size: int) -> None:
-        self._stats.writes_processed += 1
-        self._stats.output_bytes += size
 
     def query_limit_exceeded(self, session: Session) -> None:
         self._stats.query_buffer_disconnections += 1
@@ -228,13 +240,18 @@ class Server:
             session.transport.close(after_output=False)
 
     def protocol_error(self, session: Session, text: str) -> None:
-        if self._log.verboses:
+        if text.endswith(SPEAKS_TLS.decode()):
+            now_s = time.monotonic()
+            if now_s - self._tls_logged_s > LOG_PERIOD_S:
+                self._tls_logged_s = now_s
+                self._log.warning(f"A client speaks TLS to the plain port: {session.address.decode()}")
+        elif self._log.verboses:
             self._log.verbose(f"{text} from client: {self._line(session)}")
 
     def _abort_http(self, session: Session) -> None:
         """Ends a connection that speaks HTTP; says so in the log, at most once a minute."""
         now_s = time.monotonic()
-        if now_s - self._http_logged_s > HTTP_LOG_PERIOD_S:
+        if now_s - self._http_logged_s > LOG_PERIOD_S:
             self._http_logged_s = now_s
             self._log.warning(
                 "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands "
@@ -264,6 +281,9 @@ class Server:
             if isinstance(session.transport, Connection):
                 session.transport.check_output_limit()
         self._close_idle()
+        now_s = time.monotonic()
+        for handshake in [each for each in self._handshakes if each.deadline_s < now_s]:
+            handshake.end(f"no TLS handshake within {HANDSHAKE_TIMEOUT_S:g} s")
 
     def _close_idle(self) -> None:
         """Closes clients that have been silent for longer than `timeout`."""

@@ -28,6 +28,7 @@ def shutdown_signals(config: Config, lifecycle: Lifecycle, log: Log) -> Iterator
 
     def request(options: ShutdownOptions) -> None:
         asked.clear()
+        lifecycle.is_signalled = False
         lifecycle.request_shutdown("User requested shutdown...", options=options)
 
     def received(number: int, _frame: FrameType | None) -> None:
@@ -37,6 +38,7 @@ def shutdown_signals(config: Config, lifecycle: Lifecycle, log: Log) -> Iterator
             os._exit(1)
         log.warning(f"Received {name} scheduling shutdown...")
         asked.append(name)
+        lifecycle.is_signalled = True
         flags = config[SHUTDOWN_ON_SIGINT if number == signal.SIGINT else SHUTDOWN_ON_SIGTERM]
         token.run_sync_soon(request, _options(flags))
 

@@ -87,7 +87,8 @@ def listpack_integer_bytes(value: int) -> int:
     """What an integer of 64 bits takes as an entry of a listpack."""
     if 0 <= value < 128:
         return 2
-    for entry_bytes, bits in ((3, 12), (4, 15), (5, 23), (6, 31)):
-        if -(1 << bits) <= value < 1 << bits:
-            return entry_bytes
+    if -(1 << 15) <= value < 1 << 15:
+        return 3 if -(1 << 12) <= value < 1 << 12 else 4
+    if -(1 << 31) <= value < 1 << 31:
+        return 5 if -(1 << 23) <= value < 1 << 23 else 6
     return 10

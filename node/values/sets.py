@@ -215,10 +215,11 @@ class Set:
 
     def pop(self, rng: Random) -> bytes:
         """Removes and returns a member, each with the same chance. The set must not be empty."""
+        table = self._table
+        if table is not None:
+            return table.pop_random(rng) if type(table) is SplitDict else split_dict.pop_random(table, rng)
         if self._ints is not None:
             return b"%d" % self._ints.pop(int(rng.random() * len(self._ints)))
-        if self._table is not None:
-            return split_dict.pop_random(self._table, rng)
         nth = int(rng.random() * self._count)
         before, after = self._packed.split(SEPARATOR, nth + 1), nth + 1
         member, _, rest = before[after].partition(SEPARATOR)

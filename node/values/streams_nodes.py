@@ -44,7 +44,7 @@ _ESCAPE = 0xFD
 _KEY_SEQ_BITS = 24
 _KEY_SEQ_MAX = (1 << _KEY_SEQ_BITS) - 1
 _KEY_MS_MAX = (1 << 64 - _KEY_SEQ_BITS) - 1
-_NINE = 57
+_NAUGHT, _NINE = b"09"
 _OBJECT_BYTES = 120
 
 
@@ -69,11 +69,15 @@ class Node:
     `total` is how many entries were ever added, `live` how many of them are left.
     """
 
-    __slots__ = ("_body_bytes", "_entries", "_first", "_ids", "base", "fields", "last", "total")
+    __slots__ = (
+        "_base_ms", "_base_seq", "_body_bytes", "_entries", "_first", "_ids",
+        "base", "fields", "last", "total",
+    )  # fmt: skip
 
     def __init__(self, base: StreamId, fields: list[bytes]) -> None:
         """An empty node."""
         self.base = base
+        self._base_ms, self._base_seq = base >> 64, base & SEQ_MAX
         self.fields = fields
         self.last = base
         self.total = 0
@@ -193,8 +197,9 @@ class Node:
         fields = self.fields
         if len(items) == 2 and len(fields) == 1 and items[0] == fields[0]:
             packed = items[1]
-            # By far the most: one value, short, ASCII, and because of its first byte no number.
-            if 0 < len(packed) < 64 and packed[0] > _NINE and packed.isascii():
+            # By far the most: one value, short, ASCII, and because of its first bytes no number.
+            no_number = 1 < len(packed) < 64 and ((first := packed[0]) > _NINE or first == _NAUGHT)
+            if no_number and packed.isascii():
                 size = 2 + len(packed) + 2 + 2
             else:
                 size = 2 + listpack_entry_bytes(packed) + 2
@@ -215,18 +220,19 @@ class Node:
 
     def _append_id(self, id: StreamId) -> int:
         """Returns what it takes in Redis's listpack: its differences to the two parts of the base."""
-        ids, base = self._ids, self.base
-        seq, base_seq = id & SEQ_MAX, base & SEQ_MAX
-        ms = (id >> 64) - (base >> 64)
+        ids = self._ids
+        seq = id & SEQ_MAX
+        ms = (id >> 64) - self._base_ms
         if type(ids) is list:
             ids.append(id)
         elif seq <= _KEY_SEQ_MAX and ms <= _KEY_MS_MAX:
             ids.append(ms << _KEY_SEQ_BITS | seq)
         else:
             self._ids = [*self._ids_between(0, len(ids)), id]
-        if ms < 128 and 0 <= seq - base_seq < 128:
+        past = seq - self._base_seq
+        if ms < 128 and 0 <= past < 128:
             return 4
-        return _delta_bytes(ms) + _delta_bytes(seq - base_seq)
+        return _delta_bytes(ms) + _delta_bytes(past)
 
     def remove(self, position: int) -> None:
         """Removes one entry."""
@@ -255,6 +261,7 @@ class Node:
         """A node that does not change with this one."""
         new = Node.__new__(Node)
         new.base, new.fields, new.last, new.total = self.base, self.fields, self.last, self.total
+        new._base_ms, new._base_seq = self._base_ms, self._base_seq
         new._first, new._body_bytes = self._first, self._body_bytes
         new._ids = self._ids[:]
         new._entries = self._entries[:]

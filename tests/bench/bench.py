@@ -5,7 +5,12 @@ types in standalone mode (redis-benchmark's MSET names keys of many slots).
 and the memory a key takes. Server and client are pinned to a core each when there are two. The machine is
 shared and noisy, so the ratios of one run are what counts; CPU time a command is the steadier of the two.
 
-    python tests/bench/bench.py [--rounds 5] [--quick] [--json] [--only strings|types|memory] [--tests ZADD,]
+`persistence` is what keeping data costs: saving, loading, copying to a replica, and writing beside that;
+`pauses`, what a client waits meanwhile (snapshots.py, persistence.py and pauses.py beside this file tell
+more).
+
+    python tests/bench/bench.py [--rounds 5] [--quick] [--json] [--tests ZADD,]
+                                [--only strings|types|memory|persistence|pauses]
 """
 
 from __future__ import annotations
@@ -28,6 +33,10 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import pauses
+import persistence
+import snapshots
+
 ROOT = Path(__file__).resolve().parents[2]
 DEPTHS = {1: 60_000, 16: 400_000, 64: 600_000}
 """Pipeline depth → requests a round."""
@@ -44,6 +53,7 @@ TYPES: dict[str, list[str]] = {
     "LRANGE_100": ["-t", "lrange"],
     "MSET": ["-t", "mset"],
     "XADD": ["XADD", "stream:bench", "*", "field", "__rand_int__"],
+    "EVAL": ["EVAL", "return redis.call('INCR', KEYS[1])", "1", "counter:__rand_int__"],
     "PUBLISH": ["PUBLISH", "channel:bench", "message"],
 }
 """Name → what redis-benchmark is told; LRANGE_100 is the first of the four ranges its test measures,
@@ -51,6 +61,7 @@ PUBLISH has one subscriber.
 """
 
 MEMORY_KEYS = 1_000_000
+KEPT_KEYS = 1_000_000
 CLIENTS = 50
 VALUE_BYTES = 32
 
@@ -223,7 +234,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="runs of each measure; medians are printed")
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests, no memory measure")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--only", choices=("strings", "types", "memory"))
+    parser.add_argument("--only", choices=("strings", "types", "memory", "persistence", "pauses"))
     parser.add_argument("--tests", help="names of commands, with commas between: no others are measured")
     options = parser.parse_args()
     for needed in ("redis-server", "redis-benchmark", "redis-cli"):
@@ -241,6 +252,15 @@ def main() -> None:
                 run(pair, options, client_cpu, results)
     if options.only in (None, "memory") and not options.quick and not options.tests:
         run_memory(server_cpu, results)
+    if options.only in (None, "persistence") and not options.tests:
+        run_persistence(options, results)
+    found = {}
+    if options.only in (None, "pauses") and not options.tests:
+        found = pauses.latencies(kept_keys(options), min(options.rounds, 3))
+        for situation, by_server in found.items():
+            for at, what in enumerate(("median", "p99", "longest")):
+                times = {name: [figures[at]] for name, figures in by_server.items()}
+                results[f"an answer, {situation}: {what}, ms"] = times
     show(results, options.json)
 
 
@@ -303,6 +323,36 @@ def run_memory(cpu: str | None, results: Results) -> None:
                 results.setdefault(f"{what}, bytes each", {})[server.name] = [memory_of(server, what)]
 
 
+def kept_keys(options: argparse.Namespace) -> int:
+    return KEPT_KEYS // 10 if options.quick else KEPT_KEYS
+
+
+def run_persistence(options: argparse.Namespace, results: Results) -> None:
+    """Only the servers of SET with an append-only file are pinned: children need processors too."""
+    rounds, keys = min(options.rounds, 3), kept_keys(options)
+    what = f"{keys:,} small keys"
+    for name in ("shoal", "redis"):
+        figures = snapshots.measure(name, keys, rounds)
+        ratios = [beside / alone for alone, beside in map(figures.sets, (0, 2))]
+        of_one: dict[str, list[float]] = {
+            f"SAVE of {what}, s": figures.saves,
+            f"BGSAVE of {what}, s": figures.background,
+            f"load of {what}, s": figures.loads,
+            f"full sync of {what}, s": figures.syncs,
+            "SET depth 16 beside BGSAVE, of the rate without": [ratios[0]],
+            "SET depth 16 beside BGSAVE, of the CPU without": [ratios[1]],
+        }
+        for row, values in of_one.items():
+            results.setdefault(row, {})[name] = values
+    requests = persistence.SECTIONS["aof"][1] // (5 if options.quick else 1)
+    rates, cpu_us = persistence.sets(options.rounds, requests, 16, CLIENTS, ("off", "everysec"))
+    for row, measured in (("rate", rates), ("CPU", cpu_us)):
+        for name in ("shoal", "redis"):
+            middles = [statistics.median(measured[name, mode]) for mode in ("everysec", "off")]
+            what = f"SET depth 16 with appendonly everysec, of the {row} without"
+            results.setdefault(what, {})[name] = [middles[0] / middles[1]]
+
+
 def show(results: dict[str, dict[str, list[float]]], as_json: bool) -> None:
     medians = {
         measure: {name: statistics.median(values) for name, values in by_server.items()}
@@ -311,11 +361,13 @@ def show(results: dict[str, dict[str, list[float]]], as_json: bool) -> None:
     if as_json:
         print(json.dumps(medians, indent=2))
         return
-    print(f"{'':48}{'shoal':>12}{'redis 7.0':>12}{'ratio':>8}")
-    for measure, by_server in sorted(medians.items(), key=lambda item: ("CPU" in item[0], "each" in item[0])):
+    print(f"{'':60}{'shoal':>12}{'redis 7.0':>12}{'ratio':>8}")
+    for measure, by_server in sorted(
+        medians.items(), key=lambda item: ("CPU us" in item[0], "each" in item[0])
+    ):
         ours, theirs = by_server["shoal"], by_server["redis"]
-        digits = 2 if "CPU" in measure else 0
-        print(f"{measure:48}{ours:12.{digits}f}{theirs:12.{digits}f}{ours / theirs:8.2f}")
+        digits = 0 if "requests/s" in measure or "each" in measure else 2
+        print(f"{measure:60}{ours:12.{digits}f}{theirs:12.{digits}f}{ours / theirs:8.2f}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ COUNT = 40_000
 KEYSPACE = 100_000
 VALUE_BYTES = 32
 
+SET_IN_LUA = b"return redis.call('SET', KEYS[1], ARGV[1])"
+
 Make = Callable[[random.Random], list[bytes]]
 
 
@@ -36,6 +38,8 @@ def value(rng: random.Random) -> bytes:
 
 
 FIRST: dict[str, Make] = {
+    "GET": lambda rng: [b"SET", b"key:" + number(rng), value(rng)],
+    "MIXED": lambda rng: [b"SET", b"key:" + number(rng), value(rng)],
     "RPOP": lambda rng: [b"LPUSH", b"mylist", value(rng)],
     "SPOP": lambda rng: [b"SADD", b"myset", b"element:" + number(rng)],
     "ZPOPMIN": lambda rng: [b"ZADD", b"myzset", number(rng), b"element:" + number(rng)],
@@ -56,7 +60,11 @@ COMMANDS: dict[str, Make] = {
     "ZPOPMIN": lambda _: [b"ZPOPMIN", b"myzset"],
     "LRANGE_100": lambda _: [b"LRANGE", b"mylist", b"0", b"99"],
     "MSET": lambda rng: [b"MSET", *(w for _ in range(10) for w in (b"key:" + number(rng), value(rng)))],
+    "EVAL_1": lambda _: [b"EVAL", b"return 1", b"0"],
+    "EVAL_SET": lambda rng: [b"EVAL", SET_IN_LUA, b"1", b"key:" + number(rng), value(rng)],
     "XADD": lambda rng: [b"XADD", b"stream", b"*", b"field", number(rng)],
+    "EVAL": lambda rng: [b"EVAL", b"return redis.call('INCR', KEYS[1])", b"1", b"counter:" + number(rng)],
+    "MIXED": lambda rng: COMMANDS[rng.choice(("SET", "GET"))](rng),
 }
 
 

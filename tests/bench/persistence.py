@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,20 +114,32 @@ def _benchmark(port: int, requests: int, pipeline: int, connections: int) -> flo
     return float(list(csv.reader(io.StringIO(done.stdout)))[-1][1])
 
 
+Measured = dict[tuple[str, str], list[float]]
+"""Server and mode → a figure of every round."""
+
+
+def sets(
+    rounds: int, requests: int, pipeline: int, connections: int, modes: Collection[str] = MODES
+) -> tuple[Measured, Measured]:
+    """Of SET: the rates a second, and the server's CPU time in us each."""
+    rates: Measured = {}
+    cpu_us: Measured = {}
+    for _ in range(rounds):
+        for name in COMMANDS:
+            for mode in modes:
+                with server(name, *MODES[mode]) as one:
+                    before_s = one.cpu_s()
+                    rate = _benchmark(one.port, requests, pipeline, connections)
+                    rates.setdefault((name, mode), []).append(rate)
+                    used_us = (one.cpu_s() - before_s) / requests * 1e6
+                    cpu_us.setdefault((name, mode), []).append(used_us)
+    return rates, cpu_us
+
+
 def aof(rounds: int, requests: int) -> None:
     """Rates and CPU time of writes."""
     for title, (pipeline, connections) in LOADS.items():
-        rates: dict[tuple[str, str], list[float]] = {}
-        cpu_us: dict[tuple[str, str], list[float]] = {}
-        for _ in range(rounds):
-            for name in COMMANDS:
-                for mode, arguments in MODES.items():
-                    with server(name, *arguments) as one:
-                        before_s = one.cpu_s()
-                        rate = _benchmark(one.port, requests, pipeline, connections)
-                        rates.setdefault((name, mode), []).append(rate)
-                        used_us = (one.cpu_s() - before_s) / requests * 1e6
-                        cpu_us.setdefault((name, mode), []).append(used_us)
+        rates, cpu_us = sets(rounds, requests, pipeline, connections)
         print(f"SET, {title}")
         print(f"  {'':8}{'':10}{'a second':>10}{'CPU us':>8}{'to off':>8}{'CPU off/':>9}{'to redis':>9}")
         for (name, mode), values in rates.items():

@@ -6,13 +6,15 @@
 In one run, on three primaries each: redis-server nodes with redis-cli, the same with ctl, Shoal nodes with
 ctl by atomic migration, and by MIGRATE. Each cluster holds the same keys; after each move every key is read
 and compared. With --clients so many redis-py clients read and write all over meanwhile: their errors and
-their longest wait are reported (and the times are longer for it).
+their longest wait are reported (and the times are longer for it). CPU seconds are those of the nodes and of
+the tool together: on a machine that does other things they say more than the clock.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -56,6 +58,7 @@ class Report:
     name: str
     seconds: float
     ratio: float = 0.0
+    cpu_seconds: float = 0.0
     client_errors: list[str] = field(default_factory=list)
     client_operations: int = 0
     longest_wait_ms: float = 0.0
@@ -82,6 +85,15 @@ class Cluster:
     def _nodes(self) -> list[Any]:
         nodes: list[Any] = json.loads(self.ctl("status", "--json"))["nodes"]
         return nodes
+
+    def cpu_seconds(self) -> float:
+        """Of all nodes until now."""
+        record = json.loads(Path(self.directory, "cluster.json").read_text())
+        ticks = 0
+        for node in record["nodes"]:
+            fields = Path(f"/proc/{node['process']['pid']}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def owners(self) -> dict[int, int]:
         """The port by slot."""
@@ -194,16 +206,22 @@ def measured(
 ) -> Report:
     """One move, timed, with every key compared after it; `back` evens the cluster out again."""
     workers = Clients(cluster.ports[1], clients)
-    started = time.perf_counter()
+    started, nodes, tools = time.perf_counter(), cluster.cpu_seconds(), _tools_cpu_seconds()
     outcome = move()
     seconds = time.perf_counter() - started
+    cpu_seconds = cluster.cpu_seconds() - nodes + _tools_cpu_seconds() - tools
     workers.stop()
     cluster.verify(load)
     if back:
         cluster.ctl("rebalance", "--yes", "--threshold", "0")
     first = outcome.splitlines()[0] if outcome else ""
     longest_ms = workers.longest_s * 1000
-    return Report(name, seconds, 0.0, workers.errors, workers.operations, longest_ms, first)
+    return Report(name, seconds, 0.0, cpu_seconds, workers.errors, workers.operations, longest_ms, first)
+
+
+def _tools_cpu_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def main() -> None:
@@ -246,7 +264,8 @@ def main() -> None:
             f"  {report.client_operations} operations, {len(report.client_errors)} errors" if clients else ""
         )
         waited = f", longest {report.longest_wait_ms:.0f} ms" if clients else ""
-        print(f"{report.name:<26}{report.seconds:7.2f} s  ratio {report.ratio:.2f}{seen}{waited}")
+        timed = f"{report.seconds:7.2f} s  ratio {report.ratio:.2f}  CPU {report.cpu_seconds:.2f} s"
+        print(f"{report.name:<26}{timed}{seen}{waited}")
         print(f"    {report.outcome}" if report.outcome else "", end="\n" if report.outcome else "")
 
 

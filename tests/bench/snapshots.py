@@ -2,10 +2,10 @@
 
     python tests/bench/snapshots.py [--keys 1000000] [--rounds 3]
 
-For each server: SAVE, BGSAVE on an idle server, loading, memory, and SET at pipeline 16 over 50 connections
-while one BGSAVE follows the other, against the same without. `in process` is Shoal with a prototype that
-writes the snapshot slot by slot in slices of the reactor's time, in place of a forked child; writes are not
-made to wait for it, so its figures are a bound from below.
+For each server: SAVE, BGSAVE on an idle server, loading, a full synchronisation of a second one, memory, and
+SET at pipeline 16 over 50 connections while one BGSAVE follows the other, against the same without.
+`in process` is Shoal with a prototype that writes the snapshot slot by slot in slices of the reactor's time,
+in place of a forked child; writes are not made to wait for it, so its figures are a bound from below.
 
 On two cores a forked child takes from server and client what it needs. What it costs the server itself is
 seen in the server's own CPU time a command: that ratio is what throughput would be with a core to spare.
@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import hiredis
@@ -132,63 +133,117 @@ def load_of(server: Server, keys: int) -> tuple[float, float, float]:
     return float(row["rps"]), float(row["p99_latency_ms"]), cpu_us
 
 
-def measure(name: str, keys: int, rounds: int) -> list[str]:
+def full_sync(primary: Server, keys: int) -> float:
+    """Seconds from the order to follow until a second server of the same make holds everything."""
+    directory = tempfile.mkdtemp(prefix="shoal-bench-")
+    replica = Server(primary.name, directory)
+    try:
+        replica.start()
+        client = Client(replica.port)
+        Client(primary.port).call("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+        start_s = time.perf_counter()
+        client.call("REPLICAOF", "127.0.0.1", primary.port)
+        while client.info("replication")["master_link_status"] != "up" or client.call("DBSIZE") != keys:
+            if time.perf_counter() - start_s > DEADLINE_S:
+                sys.exit("no replica within the deadline")
+            time.sleep(0.02)
+        return time.perf_counter() - start_s
+    finally:
+        if replica.process is not None:
+            replica.stop()
+        shutil.rmtree(directory)
+
+
+@dataclass
+class Figures:
+    """All runs of each measure; times in seconds. Of SETs: a second, p99 in ms, CPU in us each."""
+
+    size_bytes: int = 0
+    memory_bytes: int = 0
+    copied_bytes: int = 0
+    saves: list[float] = field(default_factory=list)
+    background: list[float] = field(default_factory=list)
+    background_under_load: list[float] = field(default_factory=list)
+    loads: list[float] = field(default_factory=list)
+    syncs: list[float] = field(default_factory=list)
+    alone: list[tuple[float, float, float]] = field(default_factory=list)
+    beside: list[tuple[float, float, float]] = field(default_factory=list)
+
+    def sets(self, which: int) -> tuple[float, float]:
+        """Medians, alone and beside a BGSAVE, of their rate (0), p99 (1) or CPU time (2)."""
+        middle = statistics.median
+        return middle(each[which] for each in self.alone), middle(each[which] for each in self.beside)
+
+
+def measure(name: str, keys: int, rounds: int) -> Figures:
     directory = tempfile.mkdtemp(prefix="shoal-bench-")
     server = Server(name, directory)
+    figures = Figures()
     try:
         server.start()
         client = Client(server.port)
         client.fill(keys)
-        saves = []
         for _ in range(rounds):
             start_s = time.perf_counter()
             if client.call("SAVE") != b"OK":
                 raise AssertionError("SAVE failed")
-            saves.append(time.perf_counter() - start_s)
-        size = os.path.getsize(os.path.join(directory, "dump.rdb"))
-        background = [bgsave(client) for _ in range(rounds)]
-        alone = [load_of(server, keys) for _ in range(rounds)]
-        stop = threading.Event()
-        durations: list[float] = []
-
-        def save_on() -> None:
-            other = Client(server.port)
-            while not stop.is_set():
-                durations.append(bgsave(other))
-
-        saving = threading.Thread(target=save_on)
-        saving.start()
-        beside = [load_of(server, keys) for _ in range(rounds)]
-        stop.set()
-        saving.join()
+            figures.saves.append(time.perf_counter() - start_s)
+        figures.size_bytes = os.path.getsize(os.path.join(directory, "dump.rdb"))
+        figures.background = [bgsave(client) for _ in range(rounds)]
+        if name != "in process":
+            figures.syncs = [full_sync(server, keys) for _ in range(rounds)]
+        measure_beside(server, keys, rounds, figures)
         told, memory = client.info("persistence"), client.info("memory")
-        used, cow = int(memory["used_memory_rss"]), int(told.get("rdb_last_cow_size", 0))
+        figures.memory_bytes = int(memory["used_memory_rss"])
+        figures.copied_bytes = int(told.get("rdb_last_cow_size", 0))
         client.call("SAVE")
         server.stop()
-        loads = []
         for _ in range(rounds):
-            loads.append(server.start())
+            figures.loads.append(server.start())
             server.stop()
-        rate, rate_beside = (statistics.median(each[0] for each in runs) for runs in (alone, beside))
-        p99, p99_beside = (statistics.median(each[1] for each in runs) for runs in (alone, beside))
-        cpu, cpu_beside = (statistics.median(each[2] for each in runs) for runs in (alone, beside))
-        middle = statistics.median
-        return [
-            name,
-            f"{middle(saves):.2f} s, {size / middle(saves) / 1e6:.0f} MB/s",
-            f"{middle(background):.2f} s",
-            f"{middle(durations):.2f} s",
-            f"{rate_beside / rate:.2f} ({rate_beside:,.0f} of {rate:,.0f})",
-            f"{cpu / cpu_beside:.2f} ({cpu_beside:.2f} after {cpu:.2f} µs)",
-            f"{p99:.1f} → {p99_beside:.1f} ms",
-            f"{used >> 20} + {cow >> 20} MB",
-            f"{middle(loads):.2f} s, {size / middle(loads) / 1e6:.0f} MB/s",
-        ]
+        return figures
     finally:
         if server.process is not None:
             with suppress(ProcessLookupError):
                 server.process.kill()
         shutil.rmtree(directory)
+
+
+def measure_beside(server: Server, keys: int, rounds: int, figures: Figures) -> None:
+    """SETs with nothing else, and while one BGSAVE follows the other."""
+    figures.alone = [load_of(server, keys) for _ in range(rounds)]
+    stop = threading.Event()
+
+    def save_on() -> None:
+        other = Client(server.port)
+        while not stop.is_set():
+            figures.background_under_load.append(bgsave(other))
+
+    saving = threading.Thread(target=save_on)
+    saving.start()
+    figures.beside = [load_of(server, keys) for _ in range(rounds)]
+    stop.set()
+    saving.join()
+
+
+def row(name: str, figures: Figures) -> list[str]:
+    """Of the table that is printed."""
+    middle, size = statistics.median, figures.size_bytes
+    rate, rate_beside = figures.sets(0)
+    p99, p99_beside = figures.sets(1)
+    cpu, cpu_beside = figures.sets(2)
+    return [
+        name,
+        f"{middle(figures.saves):.2f} s, {size / middle(figures.saves) / 1e6:.0f} MB/s",
+        f"{middle(figures.background):.2f} s",
+        f"{middle(figures.background_under_load):.2f} s",
+        f"{rate_beside / rate:.2f} ({rate_beside:,.0f} of {rate:,.0f})",
+        f"{cpu / cpu_beside:.2f} ({cpu_beside:.2f} after {cpu:.2f} µs)",
+        f"{p99:.1f} → {p99_beside:.1f} ms",
+        f"{figures.memory_bytes >> 20} + {figures.copied_bytes >> 20} MB",
+        f"{middle(figures.loads):.2f} s, {size / middle(figures.loads) / 1e6:.0f} MB/s",
+        f"{middle(figures.syncs):.2f} s" if figures.syncs else "",
+    ]
 
 
 def serve_in_process(argv: list[str]) -> int:
@@ -244,10 +299,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     columns = ("server", "SAVE", "BGSAVE, idle", "BGSAVE under load", "SET beside it", "by CPU", "p99")
-    print("| " + " | ".join((*columns, "memory + copied", "load")) + " |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| " + " | ".join((*columns, "memory + copied", "load", "full sync")) + " |")
+    print("|" + "---|" * 10)
     for name in COMMANDS:
-        print("| " + " | ".join(measure(name, chosen.keys, chosen.rounds)) + " |", flush=True)
+        print("| " + " | ".join(row(name, measure(name, chosen.keys, chosen.rounds))) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -320,3 +320,57 @@ def pair(servers: Servers) -> Iterator[Pair]:
 @pytest.fixture
 def run_script(pair: Pair) -> Callable[[str, int], None]:
     return pair.run_script
+
+
+SETTLED = b"settled"
+
+
+class Side:
+    """The clients of one server. After each request all ask for an echo, so what came before is known."""
+
+    def __init__(self, wire: Wire, protocols: list[int]) -> None:
+        self.clients = [wire.again() for _ in protocols]
+        wire.call(b"FLUSHALL")
+        self._ids = [client.call(b"CLIENT", b"ID")[1:-2] for client in self.clients]
+        for client, protocol in zip(self.clients, protocols, strict=True):
+            client.call(b"HELLO", b"%d" % protocol)
+
+    def step(self, number: int, *requests: list[bytes]) -> list[list[bytes]]:
+        """Sends requests, in which `ID0` is the number of the first client; what it got for that, and what
+        each client got because of it.
+        """
+        for nth, id in enumerate(self._ids):
+            requests = tuple([id if word == b"ID%d" % nth else word for word in each] for each in requests)
+        self.clients[number].send(requests)
+        received = []
+        for client in [self.clients[number], *self.clients]:
+            client.send([[b"PING", SETTLED]])
+            got = []
+            while SETTLED not in (reply := client.receive()):
+                got.append(reply)
+            received.append(got)
+        return [received[0] + received[1 + number], *received[1:]]
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.socket.close()
+
+
+@pytest.fixture
+def sides(pair: Pair) -> Iterator[Callable[[list[int]], tuple[Side, Side]]]:
+    """Several clients of each server, by their versions of the protocol."""
+    made: list[Side] = []
+
+    def make(protocols: list[int]) -> tuple[Side, Side]:
+        made.extend(Side(wire, protocols) for wire in (pair.ours, pair.theirs))
+        return made[0], made[1]
+
+    yield make
+    for side in made:
+        side.close()
+
+
+@pytest.fixture
+def changing_commands() -> list[str]:
+    """Requests that change keys in every way, and some that only read; each rests on those before."""
+    return Path(__file__).with_name("changing_commands.txt").read_text().splitlines()

@@ -90,6 +90,32 @@ def _table_lines() -> list[str]:
     return [line for line in (RECIPES / "README.md").read_text().splitlines() if line.startswith("| [")]
 
 
+def test_client_cache(redis: RedisCluster) -> None:
+    """A hit asks nobody; a change by somebody else, a deadline and FLUSHALL end it."""
+    cache = recipe("client_cache").LocalCache(list(redis.get_primaries()))
+    names = [f"cached:{nth}" for nth in range(9)]  # on every node
+    for name in names:
+        redis.set(name, "first")
+        assert cache.get(name) == b"first"
+    asked = _times_called(redis, "get")
+    assert [cache.get(name) for name in names * 5] == [b"first"] * 45
+    assert _times_called(redis, "get") == asked
+    assert cache.size == len(names)
+    for name in names:
+        redis.set(name, "second", px=300_000)
+        wait_for(lambda name=name: cache.get(name) == b"second")
+    redis.pexpire(names[0], 1)
+    wait_for(lambda: cache.get(names[0]) is None)
+    redis.flushall()
+    wait_for(lambda: cache.get(names[1]) is None)
+    cache.close()
+
+
+def _times_called(redis: RedisCluster, name: str) -> int:
+    told = redis.info("commandstats", target_nodes=RedisCluster.PRIMARIES)
+    return sum(each[f"cmdstat_{name}"]["calls"] for each in told.values())
+
+
 def test_cache_aside(redis: RedisCluster, source: Source) -> None:
     cache = recipe("cache_aside").CacheAside(redis, source.load)
     assert [cache.get("aside"), cache.get("aside"), source.loads] == [b"first", b"first", 1]

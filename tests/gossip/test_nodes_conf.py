@@ -273,3 +273,52 @@ def test_a_damaged_file_loads_or_is_refused(data: st.DataObject) -> None:
     except NodesConfError:
         return
     state.check()
+
+
+# --- ports over TLS ----------------------------------------------------------------------------------------
+
+
+def test_the_second_port_has_the_name_of_its_kind() -> None:
+    """Redis 7.2: with tls-cluster the address has the TLS port, and an aux field the plain one."""
+    record = parse_node_line(
+        f"{A} 127.0.0.1:7000@17000,,tcp-port=7001,shard-id={SHARD} myself,master - 0 0 1 connected"
+    )
+    assert (record.port, record.plain_port, record.tls_first) == (7000, 7001, True)
+    assert ",,tcp-port=7001,shard-id" in node_line(record, aux=True)
+    other = parse_node_line(
+        f"{A} 127.0.0.1:7000@17000,,tls-port=7001,shard-id={SHARD} myself,master - 0 0 1 connected"
+    )
+    assert (other.port, other.plain_port, other.tls_first) == (7000, 7001, False)
+    assert ",,tls-port=7001,shard-id" in node_line(other, aux=True)
+
+
+@pytest.mark.parametrize("tls_first", [False, True])
+def test_which_port_is_first_is_kept(tls_first: bool) -> None:
+    state = ClusterState.fresh(Random(1))
+    state.lead_with(tls=tls_first)
+    state.me.ip, state.me.port, state.me.plain_port, state.me.bus_port = "127.0.0.1", 7000, 7001, 17000
+    loaded = load(dump(state), NOW_MS, Random(2))
+    assert loaded.tls_first == tls_first
+    assert (loaded.me.port, loaded.me.plain_port) == (7000, 7001)
+
+
+def test_members_ports_change_places_with_the_directive() -> None:
+    """A file was written without tls-cluster, and the node starts with it; and back."""
+    state = ClusterState.fresh(Random(1))
+    both, one = Member(B, "127.0.0.1", 7002, 17002, 7003), Member(C, "127.0.0.1", 7004, 17004)
+    state.add(both)
+    state.add(one)
+    state.lead_with(tls=True)
+    assert (both.port, both.plain_port) == (7003, 7002)
+    assert (one.port, one.plain_port) == (7004, 0)  # whatever it is: there is no other
+    state.lead_with(tls=True)
+    state.lead_with(tls=False)
+    assert (both.port, both.plain_port) == (7002, 7003)
+
+
+def test_ports_by_kind() -> None:
+    both, one = Member(A, port=7000, plain_port=7001), Member(B, port=7002)
+    assert [member.port_of(second=second) for member in (both, one) for second in (False, True)] == [
+        *(7000, 7001),
+        *(7002, 7002),
+    ]

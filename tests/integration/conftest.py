@@ -15,7 +15,7 @@ from typing import Any
 import hiredis
 import pytest
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0  # a machine may be shared by many
 ROOT = Path(__file__).parents[2]
 
 
@@ -184,10 +184,27 @@ def shoal_node(starter: Starter) -> Callable[..., NodeProcess]:
 
 
 @pytest.fixture(scope="module")
-def shared_node(
+def module_starter(
     free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[NodeProcess]:
-    """One node with default settings for a module's tests; they clean up behind themselves."""
+) -> Iterator[Starter]:
+    """For nodes that a module's tests share."""
     starter = Starter(free_port, tmp_path_factory.mktemp("shared"))
-    yield starter.start_ready()
+    yield starter
+    starter.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_node(module_starter: Starter) -> NodeProcess:
+    """One node with default settings for a module's tests; they clean up behind themselves."""
+    return module_starter.start_ready()
+
+
+@pytest.fixture(scope="module")
+def shared_tls_node(
+    free_port: Callable[[], int], tls_arguments: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[NodeProcess, int]]:
+    """One with a TLS port too, which comes with it."""
+    starter = Starter(free_port, tmp_path_factory.mktemp("shared"))
+    tls_port = free_port()
+    yield starter.start_ready(*tls_arguments, "--tls-port", str(tls_port)), tls_port
     starter.stop()

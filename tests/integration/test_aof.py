@@ -13,7 +13,7 @@ from typing import Any
 import hiredis
 import pytest
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 Client = Any
 Start = Callable[..., Any]
 

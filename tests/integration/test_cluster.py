@@ -89,6 +89,17 @@ class LocalCluster:
         named = [known for known in nodes if known["connected"] and "handshake" not in known["flags"]]
         return len(named) > len(self.ports)
 
+    def is_agreed(self) -> bool:
+        """Whether every node names the same owners and replicas, and has links to all."""
+        maps = set()
+        for port in self.ports:
+            with self.node(port) as node:
+                told = node.execute_command("CLUSTER NODES").values()
+            if not all(each["connected"] and "fail" not in each["flags"] for each in told):
+                return False
+            maps.add(tuple(sorted((each["node_id"], each["master_id"], str(each["slots"])) for each in told)))
+        return len(maps) == 1
+
     def is_healthy(self) -> bool:
         for port in self.ports:
             try:
@@ -103,7 +114,7 @@ class LocalCluster:
         return True
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     end_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end_s, f"not within {timeout_s} s: {what}"
@@ -122,13 +133,34 @@ def answers(condition: Callable[[], bool]) -> Callable[[], bool]:
     return ask
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[LocalCluster]:
-    cluster = LocalCluster(tmp_path / "cluster")
-    cluster.create(free_port())
-    wait_until(cluster.is_healthy, "every node is ok and every replica linked")
+def made(directory: Path, port: int) -> Iterator[LocalCluster]:
+    cluster = LocalCluster(directory / "cluster")
+    cluster.create(port)
     yield cluster
-    cluster.ctl("destroy", "--yes")
+    cluster.ctl("destroy", "--yes", "--timeout", "0.5")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[LocalCluster]:
+    """For tests after which the same nodes make a healthy cluster, whoever is whose replica."""
+    yield from made(tmp_path_factory.mktemp("shared"), free_port())
+
+
+@pytest.fixture
+def cluster(shared: LocalCluster) -> LocalCluster:
+    """The shared cluster, well and without a key."""
+    wait_until(shared.is_healthy, "every node is ok and every replica linked")
+    wait_until(shared.is_agreed, "every node has the same map")
+    with shared.client() as client:
+        client.flushall(target_nodes=RedisCluster.PRIMARIES)
+    return shared
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[LocalCluster]:
+    for cluster in made(tmp_path, free_port()):
+        wait_until(cluster.is_healthy, "every node is ok and every replica linked")
+        yield cluster
 
 
 @pytest.fixture
@@ -203,8 +235,9 @@ def test_a_killed_primary_is_replaced_with_every_key_and_comes_back_as_a_replica
 
 
 def test_a_redis_server_joins_as_a_replica_is_promoted_and_hands_back(
-    cluster: LocalCluster, start_redis: Callable[..., object]
+    own_cluster: LocalCluster, start_redis: Callable[..., object]
 ) -> None:
+    cluster = own_cluster
     expected = fill(cluster, 3_000)
     primary = cluster.owner_of(b"key:1")
     guest = start_redis("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS))

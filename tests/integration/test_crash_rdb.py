@@ -16,7 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def client_of(port: int) -> redis.Redis:

@@ -327,6 +327,69 @@ def test_a_cancelled_migration_leaves_everything_as_it_was(make_cluster: Callabl
     wait_until(lambda: of_target.digests(keys) == before, "a second try succeeds")
 
 
+def test_cow_size_is_what_the_snapshots_child_cost(make_cluster: Callable[..., Cluster]) -> None:
+    """Nothing for few keys, which need no child."""
+    source, target = make_cluster(2, 0).primaries
+    [key] = moving_keys(1)
+    source.redis.set(key, "v")
+    source.migrate(0, MOVED_SLOTS, target)
+    assert source.reaches("success", "failed")["cow_size"] == 0
+    target.redis.mset({f"{{{key}}}:{number}": "v" * 50 for number in range(12_000)})
+    target.migrate(0, MOVED_SLOTS, source)
+    job = target.reaches("success", "failed")
+    assert job["state"] == "success"
+    assert job["cow_size"] > 100_000
+    assert source.job()["cow_size"] == 0
+
+
+def test_old_keys_in_a_file_do_not_come_back(make_cluster: Callable[..., Cluster]) -> None:
+    """The source's snapshot is from before its slots were handed over; it is killed, and starts with that."""
+    cluster = make_cluster(2, 0)
+    source, target = cluster.primaries
+    keys = moving_keys(20)
+    for key in keys:
+        source.redis.set(key, "old")
+    source.redis.save()
+    source.migrate(0, MOVED_SLOTS, target)
+    assert source.reaches("success", "failed")["state"] == "success"
+    target.redis.set(keys[0], "new")
+    source.kill()
+    source = cluster.restart(source)
+    wait_until(cluster.is_healthy, "the source is back")
+    wait_until(lambda: source.redis.dbsize() == 0, "what it had given away is gone")
+    assert "importing" not in source.process.logged()
+    with cluster.client() as client:
+        assert [client.get(key) for key in keys] == ["new"] + ["old"] * 19
+    source.redis.save()
+    target.redis.execute_command("CLUSTER MIGRATESLOTS SLOTSRANGE", 0, MOVED_SLOTS, "NODE", source.id)
+    assert target.reaches("success", "failed")["state"] == "success", "it takes them back as any node would"
+    assert source.redis.dbsize() == 20
+
+
+def test_a_cut_ends_migrations_and_migrate(make_cluster: Callable[..., Cluster]) -> None:
+    """DEBUG FAULT CUT-OFF, on either side: links to the peer end, and none is made until it is healed."""
+    cluster = make_cluster(2, 0)
+    source, target = cluster.primaries
+    keys = fill_with_every_type(source.redis)
+    before = source.digests(keys)
+    source.debug("PREVENT-PAUSE", True)
+    for one, other in ((source, target), (target, source)):
+        source.migrate(0, MOVED_SLOTS, target)
+        source.reaches("waiting-to-pause")
+        address = f"127.0.0.1:{other.port}"
+        one.redis.execute_command("DEBUG FAULT CUT-OFF", 30_000, address, other.id)
+        assert "Connection lost" in source.reaches("failed")["message"]
+        target.reaches("failed")
+        if one is source:
+            source.migrate(0, MOVED_SLOTS, target)
+            wait_until(lambda: "cut off" in source.job()["message"], "it does not even begin")
+            with pytest.raises(redis.RedisError, match="error or timeout connecting"):
+                source.redis.migrate("127.0.0.1", target.port, keys[0], 0, 1000)
+        one.redis.execute_command("DEBUG FAULT HEAL")
+        wait_until(cluster.is_healthy, "healed")
+    assert source.digests(keys) == before
+
+
 @pytest.mark.slow
 def test_a_target_killed_before_the_hand_over_changes_nothing(make_cluster: Callable[..., Cluster]) -> None:
     """kill -9 while it imports: the source fails at once and goes on; the target comes back without keys."""

@@ -15,9 +15,11 @@ Source: redis.conf, aof-load-truncated and aof-use-rdb-preamble.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -56,7 +58,7 @@ class Dispatch(Protocol):
 
 class Replay:
     """One loading. `session` counts as the primary's; `progress` is told how many bytes of all files have
-    been read.
+    been read. `at_once`: nobody else runs meanwhile.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Replay:
         progress: Callable[[int], None],
         take_functions: Callable[[list[bytes]], None],
         note_use: NoteUse | None = None,
+        *,
+        at_once: bool = False,
     ) -> None:
         self._session = session
         self._dispatch = dispatch
@@ -82,7 +86,7 @@ class Replay:
         self.take_functions = take_functions
         self._note_use = note_use
         self._complaints = 0
-        self._slice_end_s = 0.0
+        self._slice_end_s = math.inf if at_once else 0.0
         self._read_bytes = 0
         self.commands = 0
 
@@ -328,3 +332,14 @@ async def load_directory(
     with no_collections():
         await replay.load([directory.path_of(file) for file, _ in sizes], cut_torn_tail)
     return True
+
+
+def load_directory_now(directory: AofDirectory, replay: Replay, *, cut_torn_tail: bool) -> None:
+    """The same of a directory that is open, without a pause, by a replay that is made `at_once`.
+
+    Raises AofError.
+    """
+    loading = replay.load([directory.path_of(file) for file, _ in directory.sizes()], cut_torn_tail)
+    with no_collections(), suppress(StopIteration):
+        loading.send(None)
+        raise AssertionError("it has stopped on its way")

@@ -28,7 +28,6 @@ from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple
 
-import hiredis
 import trio
 
 from node.clock import Clock
@@ -40,11 +39,10 @@ from node.log import Log
 from node.persistence import files
 from node.persistence.aof.appender import Appender, AppendError
 from node.persistence.aof.directory import AofDirectory
+from node.persistence.aof.encoding import encode_commands
 from node.persistence.aof.errors import AofError
 from node.persistence.aof.rewrites import BackOff, RewriteFigures
 from node.persistence.child import Child, ChildError, Forks, Reporter
-
-_encode: Callable[[tuple[bytes, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 SYNC_PERIOD_S = 1.0
 POSTPONED_MAX_S = 2.0
@@ -128,6 +126,7 @@ class Aof:
         self._postponed_since_s: float | None = None
         self.delayed_fsync = 0
         self.before_sync: Callable[[], None] = lambda: None  # called in the thread that syncs
+        self.reload: Callable[[], None] = lambda: None  # DEBUG LOADAOF
         # Errors
         self._write_error = ""
         self._sync_error = ""
@@ -172,11 +171,11 @@ class Aof:
             )
 
     def _encode_pending(self) -> bytes:
-        """What is to be written, all of it. Encoded together commands cost half of what each alone does."""
+        """What is to be written, all of it."""
         pending = self._pending
         self._taken += len(pending)
         stamp = self._stamp() if self._stamps and pending else b""
-        data = b"".join([self._unwritten, stamp, *map(_encode, map(tuple, pending))])
+        data = encode_commands(pending, self._unwritten + stamp)
         pending.clear()
         return data
 
@@ -343,6 +342,17 @@ class Aof:
         if self._synced.fed == self.fed:
             return self._hands.offset()  # what followed changed nothing
         return self._synced.offset
+
+    def write_all(self) -> None:
+        """The files hold all that was fed. Raises AofError when there are none yet, or the disk refuses."""
+        if self.state is not State.ON:
+            raise AofError("There is no append-only file, or not all of its first base yet")
+        if self._hands.in_unit():
+            raise AofError("What a transaction or a migration has begun is in no file yet")
+        if self.has_unwritten:
+            self._write(force=True)
+        if self.has_unwritten:
+            raise AofError(f"Error writing to the AOF file: {self._write_error}")
 
     def hurry(self) -> None:
         """Somebody waits for what was fed to be safe: it is synced as soon as can be, whatever appendfsync

@@ -11,6 +11,12 @@ local gsub = string.gsub
 local MAX_DEPTH = 1000 -- of what a script returns
 local TOO_DEEP = '-ERR reached lua stack limit\r\n'
 
+-- To format a number takes as long as all else that is done for a short reply.
+local HEADS, INTEGERS = {}, {}
+for n = 0, 1023 do
+  HEADS[n], INTEGERS[n] = format('$%d\r\n', n), format(':%d\r\n', n)
+end
+
 local decode_at
 
 local function decode_pairs(s, at, count)
@@ -120,7 +126,7 @@ local function put(text)
 end
 
 local function put_bulk(text)
-  put(format('$%d\r\n', #text))
+  put(HEADS[#text] or format('$%d\r\n', #text))
   put(text)
   put('\r\n')
 end
@@ -236,8 +242,16 @@ end
 
 -- The whole reply. Raises TOO_DEEP, and what Lua raises when memory is used up.
 local function encode(value, for_resp3, as_resp3)
-  if type(value) == 'string' then
-    return format('$%d\r\n', #value) .. value .. '\r\n'
+  local kind = type(value)
+  if kind == 'string' then
+    return (HEADS[#value] or format('$%d\r\n', #value)) .. value .. '\r\n'
+  elseif kind == 'number' then
+    return INTEGERS[value] or format(':%d\r\n', value)
+  elseif kind == 'table' then
+    local status = next(value) == 'ok' and next(value, 'ok') == nil and value.ok
+    if type(status) == 'string' then
+      return '+' .. line(status) .. '\r\n'
+    end
   end
   parts, count, client3, script3 = {}, 0, for_resp3, as_resp3
   put_value(value, MAX_DEPTH)

@@ -10,7 +10,9 @@
 -- none, when its answer would not fit, and false when it has failed itself.
 --
 -- Every STEP instructions `tick` is asked whether the script shall end. From then on every instruction raises,
--- so that no pcall can go on. Each coroutine has a hook of its own.
+-- so that no pcall can go on. Each coroutine has a hook of its own; that of the main thread is set once, since to
+-- set it costs as much as a short script: between scripts, and in the functions around them (`outer`), where
+-- nothing would catch what it raises, it does nothing.
 --
 -- Source: https://redis.io/docs/interact/programmability/lua-api/
 
@@ -40,11 +42,16 @@ local floor, dump = math.floor, string.dump
 local globals, env = {}, {}
 local real = {} -- wrapper -> what it wraps
 local dying = nil -- the error of a script that is being ended
+local running = false -- whether what may be ended runs
+local outer = {} -- the functions that call it
 local resp3 = false
 
 -- Ending
 
 local function hook()
+  if not running or outer[getinfo(2, 'f').func] then
+    return
+  end
   if not dying then
     local verdict = tick()
     if verdict == true then
@@ -55,6 +62,18 @@ local function hook()
   sethook(hook, '', 1)
   error(dying, 0)
 end
+
+-- Calls what may be ended, and what is wrong with it is `explain`ed; `result` is one value.
+local function protected(f, explain)
+  running = true
+  local ok, result = xpcall0(f, explain)
+  running = false
+  if not ok then
+    sethook(hook, '', STEP) -- explain has taken it away
+  end
+  return ok, result
+end
+outer[protected] = true
 
 local function check_answer(answer)
   if answer == nil then
@@ -306,7 +325,7 @@ function tables.sort(t, before)
   return sort(t, before)
 end
 
-local maths = libraries.maths
+local maths, packed_words, keys_and_args = libraries.maths, libraries.packed_words, libraries.keys_and_args
 
 -- redis.*
 
@@ -338,15 +357,8 @@ local function word(value)
   end
 end
 
+local OK_REPLY = '+OK\r\n'
 local NOT_WORDS = '-ERR Lua redis lib command arguments must be strings or integers\r\n'
-
-local function packed_words(words, count)
-  local sizes = {}
-  for i = 1, count do
-    sizes[i] = #words[i]
-  end
-  return concat(sizes, ' ') .. '\n' .. concat(words)
-end
 
 local function call_many(...)
   local size = select('#', ...)
@@ -384,7 +396,9 @@ local redis = {}
 
 function redis.call(...)
   local reply = request(...)
-  if not reply then
+  if reply == OK_REPLY then
+    return { ok = 'OK' }
+  elseif not reply then
     check_answer(reply)
   end
   local value = decode_at(reply, 1)
@@ -675,47 +689,12 @@ local function error_reply(wrong, name)
   return '-' .. gsub(text, '[\r\n]', ' ') .. '\r\n', wrong.counted == true
 end
 
-local function words_of(packed)
-  local stop = find(packed, '\n', 1, true)
-  local words, count, at = {}, 0, stop + 1
-  for size in sub(packed, 1, stop - 1):gmatch('%d+') do
-    count = count + 1
-    words[count] = sub(packed, at, at + size - 1)
-    at = at + size
-  end
-  return words, count
-end
-
-local function keys_and_args(packed, key_count, ...)
-  local words, count
-  if packed then
-    words, count = words_of(packed)
-  else
-    words, count = { ... }, select('#', ...)
-  end
-  if key_count == 0 then
-    return {}, words
-  elseif key_count == count then
-    return words, {}
-  end
-  local keys, args = {}, {}
-  for i = 1, key_count do
-    keys[i] = words[i]
-  end
-  for i = key_count + 1, count do
-    args[i - key_count] = words[i]
-  end
-  return keys, args
-end
-
 local function settle(ok, result, name, client3)
   dying = nil
   if not ok then
     return error_reply(result, name)
   elseif type(result) == 'table' then
-    sethook(hook, '', STEP)
-    ok, result = xpcall0(function() return encode(result, client3, resp3) end, explain)
-    sethook()
+    ok, result = protected(function() return encode(result, client3, resp3) end, explain)
     if not ok then
       return error_reply(result, name)
     end
@@ -735,11 +714,7 @@ local chunks = {} -- by the name of the script
 local function run_script(name, client3, packed, key_count, ...)
   reset()
   globals.KEYS, globals.ARGV = keys_and_args(packed, key_count, ...)
-  local chunk = chunks[name]
-  setfenv0(chunk, env)
-  sethook(hook, '', STEP)
-  local ok, result = xpcall0(chunk, explain)
-  sethook()
+  local ok, result = protected(setfenv0(chunks[name], env), explain)
   globals.KEYS, globals.ARGV = nil, nil
   return settle(ok, result, name, client3)
 end
@@ -750,9 +725,7 @@ local function run_function(number, name, client3, packed, key_count, ...)
   reset()
   local keys, args = keys_and_args(packed, key_count, ...)
   local callback = loaded[number][name].callback
-  sethook(hook, '', STEP)
-  local ok, result = xpcall0(function() return callback(keys, args) end, explain)
-  sethook()
+  local ok, result = protected(function() return callback(keys, args) end, explain)
   return settle(ok, result, name, client3)
 end
 
@@ -787,9 +760,7 @@ local function load_library(number, text)
   reset()
   library = {}
   env_metatable.__index = load_globals
-  sethook(hook, '', STEP)
-  local ok, failed = xpcall0(chunk, explain)
-  sethook()
+  local ok, failed = protected(chunk, explain)
   env_metatable.__index = globals
   local functions = library
   library, dying = nil, nil
@@ -810,5 +781,7 @@ for name in next, copy(host_globals) do
   host_globals[name] = nil
 end
 host_globals.debug = false
+
+sethook(hook, '', STEP)
 
 return run_script, run_function, compile, forget, load_library, drop_library

@@ -50,7 +50,7 @@ def test_big_and_hot_keys_are_found_and_sampling_is_bounded(made: Any, owner: Re
 def test_it_is_read_as_check_is(made: Any) -> None:
     text = made("doctor", "--sample", "10", status=1)
     assert text.startswith("cluster ok · 3 primaries, 3 replicas")
-    assert "warning  maxmemory is not set on" in text
+    assert "warning  maxmemory is 0, no limit, on" in text
     assert "  → " in text
     assert "warnings · " in text
 

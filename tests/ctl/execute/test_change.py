@@ -165,11 +165,11 @@ async def killed_everywhere(three: Any, fuse: Fuse, go_on: Callable[..., Any]) -
 
 
 async def test_a_ctl_killed_at_any_step_is_finished_by_resume(three: Any, fuse: Fuse) -> None:
-    assert await killed_everywhere(three, fuse, resume) == 12
+    assert await killed_everywhere(three, fuse, resume) == 10
 
 
 async def test_a_ctl_killed_at_any_step_is_undone_by_rollback(three: Any, fuse: Fuse) -> None:
-    assert await killed_everywhere(three, fuse, rollback) == 12
+    assert await killed_everywhere(three, fuse, rollback) == 10
 
 
 async def test_a_resume_that_is_killed_too_is_resumed(three: Any, fuse: Fuse) -> None:

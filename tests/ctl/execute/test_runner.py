@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import trio
 
 from ctl.errors import UnreachableError
 from ctl.execute.fleet import Credentials, Fleet
@@ -13,6 +14,7 @@ from ctl.execute.gather import gather, gather_only
 from ctl.execute.runner import PlanStoppedError, run
 from ctl.plan.steps import Await, Event, Plan, Send, Stage, StageDone, StageStarted, Waiting
 from ctl.snapshot import Address
+from node.resp.client import ReplyError
 
 
 def plan_of(*steps: Send | Await) -> Plan:
@@ -65,6 +67,39 @@ async def test_a_refusal_to_retry_is_retried_until_the_time_is_over(node: Addres
         with pytest.raises(PlanStoppedError, match=r"not done in time, at: try .*Unknown node"):
             await run(plan_of(command), fleet, events.append, timeout_s=0.2)
     assert sum(isinstance(event, Waiting) for event in events) > 1
+
+
+class Answering:
+    """A fleet whose nodes give these replies, one after the other."""
+
+    def __init__(self, *replies: str) -> None:
+        self.replies = list(replies)
+        self.asked: list[tuple[Address, tuple[Any, ...]]] = []
+
+    async def call(self, node: Address, *words: Any) -> str:
+        await trio.lowlevel.checkpoint()
+        self.asked.append((node, words))
+        reply = self.replies.pop(0)
+        if reply != "OK":
+            raise ReplyError(reply)
+        return reply
+
+
+async def test_a_node_that_loads_gets_the_command_again(autojump_clock: object) -> None:
+    """A replica that has just been given its primary loads, and answers CLUSTER MEET by LOADING too."""
+    where = Address("10.0.0.1", 7000)
+    loading = "LOADING Redis is loading the dataset in memory"
+    fleet: Any = Answering(loading, loading, "OK")
+    events: list[Event] = []
+    await run(plan_of(Send(where, ("CLUSTER", "MEET", "10.0.0.2", 7001))), fleet, events.append, timeout_s=10)
+    assert fleet.asked == [(where, ("CLUSTER", "MEET", "10.0.0.2", 7001))] * 3
+    assert Waiting(f"{where} says {loading}") in events
+
+
+async def test_a_node_that_loads_for_ever_is_named(autojump_clock: object) -> None:
+    fleet: Any = Answering(*["LOADING x"] * 10_000)
+    with pytest.raises(PlanStoppedError, match=r"not done in time, at: try \(10.0.0.1:7000 says LOADING x\)"):
+        await run(plan_of(Send(Address("10.0.0.1", 7000), ("PING",))), fleet, lambda _: None, timeout_s=10)
 
 
 async def test_what_is_awaited_is_looked_at_until_it_is_there(node: Address) -> None:

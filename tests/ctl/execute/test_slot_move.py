@@ -11,6 +11,7 @@ from ctl.execute import slot_move
 from ctl.execute.fleet import Credentials, Fleet
 from ctl.execute.slot_move import Batch, BothSidesError, Moved, Mover, Route, agreed, groups, route_between
 from ctl.snapshot import Address
+from node.resp.client import ReplyError
 
 SLOTS = [100, 101, 102]
 
@@ -135,3 +136,55 @@ async def test_a_map_that_does_not_come_is_named(three: Any) -> None:
     async with Fleet(Credentials()) as fleet:
         with pytest.raises(CtlError, match="has not heard who owns slots 100 now"):
             await agreed(fleet, nodes, {100: "f" * 40}, timeout_s=0.1)
+
+
+class Recorder(Fleet):
+    """Notes what is sent, and on which lane; every MIGRATE succeeds."""
+
+    def __init__(self) -> None:
+        super().__init__(Credentials())
+        self.sent: list[tuple[int, str]] = []
+
+    async def pipeline(self, address: Any, commands: Any, *, timeout_s: Any = None, lane: int = 0) -> Any:
+        self.sent += [(lane, command[0]) for command in commands]
+        return [b"OK" if command[0] == "MIGRATE" else 100 for command in commands]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_a_shoal_source_is_not_measured_and_migrates_on_several_lanes(ours: bool) -> None:
+    """MIGRATE stops a redis-server, so its keys are sent in batches of known size, one after another."""
+    node = Address("127.0.0.1", 7000)
+    route = Route("a" * 40, node, "b" * 40, Address("127.0.0.1", 7001), Address("127.0.0.1", 7001))
+    told: list[Moved] = []
+    fleet = Recorder()
+    mover = Mover(fleet, [node], Credentials(), told.append)
+    if ours:
+        mover._in_slices.add(node)
+    listed = {slot: [b"%d:%d" % (slot, number) for number in range(3)] for slot in range(6)}
+    batches = await mover._batches(node, listed, 70.0)
+    assert await mover._send(route, batches, own_copies=False) == ([], 18)
+    migrated = [lane for lane, name in fleet.sent if name == "MIGRATE"]
+    assert len(migrated) == 6
+    assert set(migrated) == (set(range(slot_move.LANES)) if ours else {0})
+    assert ("MEMORY" in {name for _, name in fleet.sent}) is not ours
+    assert sum(each.size_bytes for each in told) == 18 * (70 if ours else 100)
+
+
+class Forgetful(Fleet):
+    """A node that misses a replica's word for so many pipelines."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(Credentials())
+        self.left = count
+
+    async def pipeline(self, address: Any, commands: Any, **options: Any) -> Any:
+        self.left -= 1
+        missed = ReplyError("NOREPLICAS Not enough good replicas to write.")
+        return [missed if self.left >= 0 and number == 1 else b"OK" for number in range(len(commands))]
+
+
+async def test_a_replica_that_dies_while_slots_are_opened_does_not_end_the_move() -> None:
+    node = Address("127.0.0.1", 7000)
+    await Mover(Forgetful(2), [node], Credentials()).stable(node, SLOTS)
+    with pytest.raises(CtlError, match="refused CLUSTER SETSLOT 101 STABLE: NOREPLICAS"):
+        await Mover(Forgetful(3), [node], Credentials()).stable(node, SLOTS)

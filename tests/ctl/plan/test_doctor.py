@@ -136,5 +136,5 @@ def test_what_holds_everywhere_is_told_once(clusters: Any) -> None:
     for spec in specs:
         spec.info = {"maxmemory": "0"}
     (finding,) = diagnose(Examination(Survey(clusters.build(*specs))))
-    assert finding.text == "maxmemory is not set on all nodes"
+    assert finding.text == "maxmemory is 0, no limit, on all nodes"
     assert len(finding.nodes) == 6

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from ctl.plan.change import Attach, Change, Configure, Join, Leave, Move, Roster, Start, Stop
 from ctl.plan.progress import Progress
-from ctl.render.change import change_progress, cost, outcome_line, plan_document, print_plan, progress_line
+from ctl.render.change import cost, outcome_line, plan_document, print_plan
+from ctl.render.progress import progress, progress_line
 from ctl.snapshot import Address
 from gossip.slots import SlotSet
 
@@ -76,6 +77,6 @@ def test_the_outcome_is_one_line() -> None:
 
 
 def test_nothing_is_drawn_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with change_progress(quiet=False) as on_event:
+    with progress(quiet=False) as on_event:
         on_event(Progress(1, 2, 0, 0, 0, 0, 1.0, None))
     assert capsys.readouterr() == ("", "")

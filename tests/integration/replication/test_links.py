@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from typing import Any
@@ -79,12 +80,21 @@ def test_soak_of_cut_links(lab: Any, kinds: str, backlog: str, seed: int) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("kinds", ["redis→shoal", "shoal→redis"])
 def test_soak_of_a_mixed_workload(lab: Any, kinds: str) -> None:
-    """A minute of everything over a link that holds: the digests are equal at several moments."""
+    """A minute, or SHOAL_SOAK_S seconds, of everything over a link that holds, by two clients: the digests
+    are equal every ten seconds. An hour of it:
+
+        SHOAL_SOAK_S=3600 pytest -s -m slow tests/integration/replication/test_links.py -k mixed_workload
+    """
     primary, replica, _ = lab.pair(kinds)
-    for seed in range(6):
+    last_s = time.monotonic() + float(os.environ.get("SHOAL_SOAK_S", "60"))
+    written = seed = 0
+    while time.monotonic() < last_s:
         end_s = time.monotonic() + 10
-        with lab.workload(primary.port, seed):
+        with lab.workload(primary.port, seed) as one, lab.workload(primary.port, seed + 1) as other:
             lab.wait_until(lambda end_s=end_s: time.monotonic() > end_s, "the time is over")
         lab.in_step(primary, replica)
+        written += one.count + other.count
+        seed += 2
+    print(f"{kinds}: {written:,} commands, digests equal {seed // 2} times")
     assert primary.info("stats")["sync_full"] == 1
     assert "CRITICAL" not in replica.logged()

@@ -98,3 +98,12 @@ def test_a_network_that_is_none_stops_the_start() -> None:
 
 def test_networks_are_shown_as_they_were_given() -> None:
     assert config(INSIDE).get([b"cluster-inside-networks"])[0][1] == b"172.30.77.128/25 fd00::/8"
+
+
+@pytest.mark.parametrize("tls_cluster", [b"no", b"yes"])
+def test_clients_are_told_ports_of_their_kind(tls_cluster: bytes) -> None:
+    """Whichever port the nodes themselves name first."""
+    member = Member("a" * 40, port=7000, plain_port=7001)
+    settings = config(b"tls-cluster " + tls_cluster)
+    told = [audience(settings, b"10.0.0.1:1", over_tls=over_tls).port(member) for over_tls in (False, True)]
+    assert told == ([7000, 7001] if tls_cluster == b"no" else [7001, 7000])

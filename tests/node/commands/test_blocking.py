@@ -304,6 +304,19 @@ def test_keys_that_are_waited_for_are_counted(client, wait):
     assert b"total_blocking_keys:2\r\n" in client.call("INFO", "clients")
 
 
+def test_keys_whose_end_is_waited_for_are_counted(client, wait):
+    """By those who read as a group: it ends their wait."""
+    for name in ("s", "t"):
+        client.call("XGROUP", "CREATE", name, "g", "$", "MKSTREAM")
+    wait("XREADGROUP", "GROUP", "g", "c", "BLOCK", 0, "STREAMS", "s", "t", ">", ">")
+    wait("XREADGROUP", "GROUP", "g", "d", "BLOCK", 0, "STREAMS", "s", ">")
+    wait("XREAD", "BLOCK", 0, "STREAMS", "s", "u", "$", "$")
+    told = client.call("INFO", "clients")
+    assert b"total_blocking_keys:3\r\ntotal_blocking_keys_on_nokey:2\r\n" in told
+    client.call("DEL", "s")
+    assert b"total_blocking_keys_on_nokey:0\r\n" in client.call("INFO", "clients")
+
+
 def test_blocked_clients_are_counted(client, wait):
     wait("BLPOP", "l", 0)
     assert b"blocked_clients:1\r\n" in client.call("INFO", "clients")

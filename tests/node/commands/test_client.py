@@ -89,10 +89,6 @@ def test_setinfo_refuses_what_would_break_the_line(client):
     assert b"lib-name= " in client.call("CLIENT", "INFO")
 
 
-def test_tracking_belongs_to_a_later_version(client):
-    assert client.error("CLIENT", "TRACKING", "ON") == "ERR unknown subcommand 'TRACKING'. Try CLIENT HELP."
-
-
 class TestKill:
     def test_by_address_even_oneself(self, client):
         assert client.raw("CLIENT", "KILL", "127.0.0.1:1") == b"+OK\r\n"

@@ -9,6 +9,7 @@ import hiredis
 import pytest
 
 from node.config.table import BUSY_REPLY_THRESHOLD
+from node.guards import Guard
 
 SHA_OF_ONE = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
 
@@ -266,3 +267,145 @@ def test_log(client: Any, capfd: pytest.CaptureFixture[str]) -> None:
     assert "hello there" in capfd.readouterr().out
     with pytest.raises(hiredis.ReplyError, match="Invalid log level"):
         client.call("EVAL", "redis.log(10, 'x')", 0)
+
+
+# The node's condition
+
+
+OOM = "OOM command not allowed when used memory > 'maxmemory'."
+SET = "return redis.call('SET', KEYS[1], 'v')"
+
+
+@pytest.fixture
+def full(node: Any) -> Any:
+    """Memory is used up, and nothing can be evicted; `False` makes room again."""
+    looks: list[bool] = [True]
+    node.scripting.runs.is_full = lambda: looks[-1]
+    node.eviction.is_full = lambda: looks[-1]
+    node.guards.set(Guard.MEMORY, True)
+    return looks.append
+
+
+def test_without_memory_the_first_write_that_may_need_some_is_refused(client: Any, full: Any) -> None:
+    """Redis's rules: for a script without flags at its first write, and never behind another."""
+    assert client.error("EVAL", SET, 1, "k").startswith(OOM)
+    assert client.call("EVAL", "redis.call('DEL', 'x') " + SET, 1, "k") == b"OK"
+    assert client.call("EVAL", "return redis.call('GET', KEYS[1])", 1, "k") == b"v"
+    assert client.call("EVAL_RO", "return 1", 0) == 1
+    full(False)
+    assert client.call("EVAL", SET, 1, "k") == b"OK"
+
+
+@pytest.mark.parametrize(
+    ("flags", "refused"),
+    [("", True), (" flags=allow-oom", False), (" flags=no-writes", False), (" flags=allow-stale", True)],
+)
+def test_without_memory_a_script_with_flags(client: Any, full: Any, flags: str, refused: bool) -> None:
+    """It is refused unless its flags say that it needs none, as a command is; also one EVALSHA names."""
+    script = f"#!lua{flags}\nreturn 1"
+    full(False)
+    sha = client.call("SCRIPT", "LOAD", script)
+    full(True)
+    for request in (("EVAL", script, 0), ("EVALSHA", sha, 0)):
+        if refused:
+            assert client.error(*request) == OOM
+        else:
+            assert client.call(*request) == 1
+
+
+def test_without_memory_functions(client: Any, full: Any) -> None:
+    full(False)
+    client.call("FUNCTION", "LOAD", FUNCTIONS)
+    full(True)
+    assert client.error("FCALL", "writes", 1, "k") == OOM
+    assert client.call("FCALL", "reads", 1, "k") is None
+    assert client.call("FCALL", "may", 1, "k") == b"OK"
+
+
+FUNCTIONS = """#!lua name=lib
+local function set(keys) return redis.call('SET', keys[1], 'v') end
+redis.register_function('writes', set)
+redis.register_function{function_name='may', callback=set, flags={'allow-oom'}}
+redis.register_function{
+  function_name='reads', callback=function(keys) return redis.call('GET', keys[1]) end, flags={'no-writes'}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("request_", "waits"),
+    [
+        (("EVAL", "return 1", "0"), True),
+        (("EVAL", "#!lua\nreturn 1", "0"), True),
+        (("EVAL", "#!lua flags=no-writes\nreturn 1", "0"), False),
+        (("EVAL", "#!lua flags=wrong\nreturn 1", "0"), True),
+        (("EVAL_RO", "return 1", "0"), False),
+        (("EVALSHA", "0" * 40, "0"), True),
+        (("EVALSHA_RO", "0" * 40, "0"), False),
+        (("FCALL", "writes", "1", "k"), True),
+        (("FCALL", "reads", "1", "k"), False),
+        (("FCALL_RO", "reads", "1", "k"), False),
+        (("FCALL", "missing", "0"), True),
+    ],
+)
+def test_a_pause_for_writes_lets_pass_what_says_it_does_not_write(
+    client: Any, new_client: Callable[[], Any], request_: tuple[str, ...], waits: bool
+) -> None:
+    client.call("FUNCTION", "LOAD", FUNCTIONS)
+    client.call("CLIENT", "PAUSE", 100_000, "WRITE")
+    other = new_client()
+    assert (other.raw(*request_) is None) is waits
+    assert (other.session.blocked is not None) is waits
+
+
+def test_a_pause_and_what_is_queued(client: Any, new_client: Callable[[], Any]) -> None:
+    client.call("CLIENT", "PAUSE", 100_000, "WRITE")
+    other = new_client()
+    other.call("MULTI")
+    other.call("EVAL", "#!lua flags=no-writes\nreturn 1", 0)
+    assert other.call("EXEC") == [1]
+
+
+def test_a_signal_ends_a_slow_script_that_has_not_written(node: Any, client: Any) -> None:
+    Meddler(node, [])
+    node.lifecycle.is_signalled = True
+    assert client.error("EVAL", LOOP, 0).startswith("ERR The script ended, having written nothing")
+    script = "redis.call('SET', 'a', 1) for i = 1, 3e6 do end return 'done'"
+    assert client.call("EVAL", script, 0) == b"done"
+
+
+def test_peers_are_heard_whether_it_is_slow_or_not(node: Any, client: Any) -> None:
+    node.config.store(BUSY_REPLY_THRESHOLD, 0)
+    heard: list[None] = []
+    node.scripting.runs.hear_peers = lambda: heard.append(None)
+    client.call("EVAL", "local t = os.clock() while os.clock() - t < 0.2 do end", 0)
+    assert heard
+
+
+# The short way of ordinary scripts
+
+
+def test_the_short_way_counts_and_times_like_the_long_one(client: Any) -> None:
+    script = "return redis.call('INCR', KEYS[1])"
+    for _ in range(3):
+        client.call("EVAL", script, 1, "k")
+    client.call("EVAL", script, 2, "k", "other")
+    stats = client.call("INFO", "commandstats")
+    assert b"cmdstat_eval:calls=4," in stats
+    assert b"cmdstat_incr:calls=4," in stats
+
+
+def test_who_is_restricted_is_asked_for_each_command(client: Any, new_client: Callable[[], Any]) -> None:
+    client.call("ACL", "SETUSER", "u", "on", "nopass", "~k", "+@all", "-incr")
+    other = new_client()
+    other.call("AUTH", "u", "")
+    assert other.error("EVAL", "return redis.call('INCR', KEYS[1])", 1, "k").startswith("NOPERM ACL failure")
+    assert other.error("EVAL", "return 1", 1, "other").startswith("NOPERM No permissions to access a key")
+
+
+def test_commands_by_any_spelling(client: Any) -> None:
+    assert client.call("eval", "return redis.call('Set', KEYS[1], 1)", 1, "k") == b"OK"
+    assert client.call("Eval", "return redis.call('get', KEYS[1])", 1, "k") == b"1"
+    assert "Wrong number of args" in client.error("EVAL", "return redis.call('GET')", 0)
+    assert "Unknown Redis command" in client.error("EVAL", "return redis.call('NO', 'k')", 0)
+    assert "not allowed from script" in client.error("EVAL", "return redis.call('SUBSCRIBE', 'k')", 0)

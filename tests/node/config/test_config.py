@@ -23,7 +23,8 @@ from node.config.table import (
     PORT,
     SAVE,
     TIMEOUT,
-    TLS_PORT,
+    TLS_CERT_FILE,
+    TLS_CIPHERS,
 )
 from node.errors import CommandError
 
@@ -175,11 +176,16 @@ def test_a_relative_dir_is_taken_from_the_directory_before(tmp_path: Path) -> No
     assert config.resolve("/etc/x") == "/etc/x"
 
 
-def test_tls_cannot_be_turned_on() -> None:
-    """Taking tls-port in silence would let people believe that their traffic is encrypted."""
+def test_a_file_given_again_is_read_again() -> None:
+    """A certificate is renewed where it is; other directives that stay as they are change nothing."""
     config = Config()
-    assert refused(config, (b"tls-port", b"6380")).endswith(b"TLS is not supported by this server")
-    assert config[TLS_PORT] == 0
+    told: list[str] = []
+    config.on_change(TLS_CERT_FILE, told.append)
+    config.on_change(TLS_CIPHERS, told.append)
+    for _ in range(2):
+        config.set_many([(b"tls-cert-file", b"node.crt")])
+        config.set_many([(b"tls-ciphers", b"")])
+    assert told == ["node.crt", "node.crt"]
 
 
 def test_typed_values() -> None:

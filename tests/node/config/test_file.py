@@ -121,7 +121,7 @@ def test_an_unknown_directive_is_reported_with_the_nearest_name(tmp_path: Path) 
         (b"zzzzzzzz 1", "Bad directive or wrong number of arguments\n"),
         (b"include", "Bad directive or wrong number of arguments"),
         (b"sentinel monitor x", "sentinel directive while not in sentinel mode"),
-        (b"tls-port 1", "TLS is not supported by this server"),
+        (b"tls-auth-clients perhaps", "argument(s) must be one of the following: no, yes, optional"),
         (b"dir nowhere", "No such file or directory"),
         (b"logfile nowhere/log", "Can't open the log file: No such file or directory"),
         (b"include nowhere.conf", "can't open config file"),
@@ -181,18 +181,6 @@ def test_lines_of_other_services_are_handed_on() -> None:
         "sentinel": (b"sentinel", b"monitor", b"y"),
     }
     assert startup.others["loadmodule"][0].number == 2
-
-
-@pytest.mark.parametrize("text", [b"loadmodule m.so", b"m.x 1"])
-def test_lines_that_no_service_takes_are_refused(text: bytes) -> None:
-    startup = started("-", stdin=b"port 1\n" + text + b"\n")
-    with pytest.raises(ConfigFileError) as caught:
-        startup.refuse_others()
-    name = text.split()[0].decode()
-    told = caught.value.report("1.0")
-    assert (
-        f"at line 2 of standard input\n>>> '{text.decode()}'\nLines of '{name}' are not served yet\n" in told
-    )
 
 
 def test_an_error_of_no_line_is_one_line() -> None:

@@ -107,11 +107,12 @@ def test_what_comes_later_is_told_to_whoever_asks_for_it() -> None:
     told: list[str] = []
     config.notice = told.append
     assert config.unserved() == []
-    config.set_many([(b"max-new-tls-connections-per-cycle", b"2"), (b"timeout", b"1")])
+    config.set_many([(b"tls-session-cache-size", b"2"), (b"timeout", b"1")])
     assert told == [
-        "Directive max-new-tls-connections-per-cycle is accepted but not served yet: TLS is not supported"
+        "Directive tls-session-cache-size is accepted but not served yet: "
+        "Python's ssl module leaves it to OpenSSL"
     ]
-    assert config.unserved() == [table.MAX_NEW_TLS_CONNECTIONS_PER_CYCLE]
+    assert config.unserved() == [table.TLS_SESSION_CACHE_SIZE]
 
 
 def test_to_do_without_is_no_demand() -> None:

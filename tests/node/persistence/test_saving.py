@@ -372,3 +372,55 @@ async def test_flushing_all_empties_the_file_too(running: Bench) -> None:
     bench.saving.save_now()
     bench.saving.flushed()
     assert bench.saved() == {b"k": b"v"}
+
+
+# A replica that cannot save
+
+
+class EndError(Exception):
+    """The process would have ended."""
+
+
+@pytest.fixture
+def replica(bench: Bench) -> Bench:
+    """Whose last snapshot has failed."""
+
+    def die(why: str) -> None:
+        raise EndError(why)
+
+    bench.saving.is_replica, bench.saving.die = lambda: True, die
+    bench.saving._fail("Background saving error")
+    assert Guard.DISK in bench.guards
+    return bench
+
+
+def test_it_ends_with_the_next_write_of_its_primary(replica: Bench) -> None:
+    """It cannot refuse what its primary wrote, and was told to keep it. A failure alone is no reason."""
+    for _ in range(3):
+        replica.saving.tick()
+    replica.put(b"k", b"v")
+    with pytest.raises(EndError, match="Replica was unable to write command to disk"):
+        replica.saving.tick()
+
+
+def test_it_goes_on_when_told_so_and_says_it_now_and_then(
+    replica: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    replica.set(b"replica-ignore-disk-write-errors", b"yes")
+    for _ in range(3):
+        replica.put(b"k", b"v")
+        replica.saving.tick()
+    assert capfd.readouterr().out.count("unable to write to disk") == 1
+
+
+def test_a_primary_refuses_instead(replica: Bench) -> None:
+    replica.saving.is_replica = lambda: False
+    replica.put(b"k", b"v")
+    replica.saving.tick()
+
+
+def test_snapshots_that_need_not_succeed_end_nothing(replica: Bench) -> None:
+    """stop-writes-on-bgsave-error no."""
+    replica.set(b"stop-writes-on-bgsave-error", b"no")
+    replica.put(b"k", b"v")
+    replica.saving.tick()

@@ -1,4 +1,4 @@
-"""What a replica makes of its primary: one played by hand, over streams in memory."""
+"""What a replica makes of its primary's stream, and of orders: the primary is played by hand."""
 
 from __future__ import annotations
 
@@ -9,391 +9,23 @@ import pytest
 import trio
 import trio.testing
 
-from gossip.slots import key_slot
 from node.app import Node
 from node.config import table as directives
 from node.guards import Guard
-from node.keyspace.changes import Changes
-from node.keyspace.database import Database, Policy
-from node.log import Log
-from node.persistence.snapshot import Snapshots
-from node.replication import apply, follower, load
+from node.replication import apply, load
 from node.replication.follower import LinkState
 from node.resp.client import encode_command
-from node.resp.stream import BufferedStream, ConnectError, LinkError
+from node.resp.stream import LinkError
 
 REPLID = b"c" * 40
 MARK = b"0123456789" * 4
 PING = encode_command(["PING"])
 
 
-class HandPrimary:
-    """The other end of every connection the node makes; each is accepted, or refused while `is_down`."""
-
-    def __init__(self) -> None:
-        self.is_down = False
-        self.attempts: list[float] = []
-        self._send, self._accepted = trio.open_memory_channel[trio.StapledStream](100)
-
-    async def connect(self, host: str, port: int, **_: object) -> BufferedStream:
-        self.attempts.append(trio.current_time())
-        await trio.lowlevel.checkpoint()
-        if self.is_down:
-            raise ConnectError(f"{host}:{port}", "connection refused")
-        ours, theirs = trio.testing.memory_stream_pair()
-        self._send.send_nowait(ours)
-        return BufferedStream(theirs, f"{host}:{port}")
-
-    async def accept(self) -> Conversation:
-        return Conversation(await self._accepted.receive())
-
-
-class Conversation:
-    """One connection, from the primary's side."""
-
-    def __init__(self, stream: trio.StapledStream) -> None:
-        self._raw = stream
-        self.stream = BufferedStream(stream, "replica")
-
-    async def request(self) -> list[bytes]:
-        """The next request of the replica."""
-        count = int((await self.stream.read_line())[1:])
-        words = []
-        for _ in range(count):
-            length = int((await self.stream.read_line())[1:])
-            words.append(await self.stream.read_exactly(length))
-            await self.stream.read_line()
-        return words
-
-    async def say(self, data: bytes) -> None:
-        await self.stream.send(data)
-
-    async def close(self) -> None:
-        await self._raw.aclose()
-
-    async def greet(self) -> list[bytes]:
-        """Plays the greeting; returns the PSYNC request."""
-        assert await self.request() == [b"PING"]
-        await self.say(b"+PONG\r\n")
-        while (request := await self.request())[0] == b"REPLCONF":
-            await self.say(b"+OK\r\n")
-        return request
-
-    async def full_sync(self, snapshot: bytes, offset: int = 1000) -> None:
-        await self.greet()
-        await self.say(b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID, offset, len(snapshot)))
-        await self.say(snapshot)
-        assert await self.acknowledged() == offset
-
-    async def acknowledged(self) -> int:
-        word, ack, offset = await self.request()
-        assert (word, ack) == (b"REPLCONF", b"ACK")
-        return int(offset)
-
-
-def snapshot_of(*databases: dict[bytes, Any], expire_at_ms: dict[bytes, int] | None = None) -> bytes:
-    made = []
-    for index, content in enumerate(databases):
-        database = Database(index, Changes(), Policy())
-        for key, value in content.items():
-            database.put(key, key_slot(key), value)
-        for key, deadline_ms in (expire_at_ms or {}).items():
-            if key in content:
-                database.set_deadline(key, deadline_ms)
-        made.append(database)
-    return b"".join(Snapshots(made, Log()).pieces())
-
-
-def stored(node: Node, index: int = 0) -> dict[bytes, Any]:
-    return {
-        key: value
-        for partition in node.databases[index].slots
-        if partition
-        for key, value in partition.items()
-    }
-
-
-@pytest.fixture
-async def primary(node: Node, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> HandPrimary:
-    hand = HandPrimary()
-    monkeypatch.setattr(follower, "connect", hand.connect)
-    nursery.start_soon(node.replication.run)
-    await trio.testing.wait_all_tasks_blocked()
-    return hand
-
-
-@pytest.fixture
-async def linked(node: Node, primary: HandPrimary) -> Conversation:
-    """A node that has finished a full synchronisation at offset 1000."""
-    node.replication.follow("p", 1)
-    conversation = await primary.accept()
-    await conversation.full_sync(snapshot_of({b"k": b"v"}))
-    return conversation
-
-
-# --- Synchronisation
-
-
-async def test_introduces_itself(node: Node, primary: HandPrimary) -> None:
-    node.config.store(directives.MASTERUSER, b"me")
-    node.config.store(directives.MASTERAUTH, b"secret")
-    node.config.store(directives.REPLICA_ANNOUNCE_IP, "10.9.8.7")
-    node.config.store(directives.REPLICA_ANNOUNCE_PORT, 999)
-    node.replication.follow("p", 1)
-    conversation = await primary.accept()
-    assert await conversation.request() == [b"PING"]
-    await conversation.say(b"-NOAUTH Authentication required.\r\n")
-    assert await conversation.request() == [b"AUTH", b"me", b"secret"]
-    await conversation.say(b"+OK\r\n")
-    assert await conversation.request() == [b"REPLCONF", b"listening-port", b"999"]
-    assert await conversation.request() == [b"REPLCONF", b"ip-address", b"10.9.8.7"]
-    assert await conversation.request() == [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]
-    await conversation.say(b"+OK\r\n-ERR what?\r\n+OK\r\n")
-    assert await conversation.request() == [b"PSYNC", b"?", b"-1"]
-
-
-@pytest.mark.parametrize("marked", [False, True])
-@pytest.mark.parametrize("piece", [1, 7, 100_000])
-@pytest.mark.parametrize("way", ["disabled", "on-empty-db", "swapdb"])
-async def test_loads_a_snapshot_however_it_is_cut(
-    node: Node, primary: HandPrimary, marked: bool, piece: int, way: str
-) -> None:
-    """Both forms on the wire, after empty lines that keep the connection alive, by every way."""
-    node.config.store(directives.REPL_DISKLESS_LOAD, way)
-    node.databases[0].put(b"old", 0, b"gone")
-    snapshot = snapshot_of({b"k": b"v", b"n": 5, b"long": b"x" * 3000}, {b"three": b"1"})
-    node.replication.follow("p", 1)
-    conversation = await primary.accept()
-    await conversation.greet()
-    head = b"$EOF:%b\r\n" % MARK if marked else b"$%d\r\n" % len(snapshot)
-    wire = b"\n\n+FULLRESYNC %b 1000\r\n\n\n" % REPLID + head + snapshot + (MARK if marked else b"")
-    for at in range(0, len(wire), piece):
-        await conversation.say(wire[at : at + piece])
-        assert not node.replication.link_up
-    assert await conversation.acknowledged() == 1000
-    assert stored(node) == {b"k": b"v", b"n": 5, b"long": b"x" * 3000}
-    assert stored(node, 1) == {b"three": 1} or stored(node, 1) == {b"three": b"1"}
-    assert node.replication.link_up
-    assert node.replication.offset() == 1000
-    assert node.replication.stream.replid == REPLID
-    for database in node.databases:
-        database.check()
-
-
-async def test_serves_the_old_data_until_the_new_are_whole(
-    node: Node, primary: HandPrimary, client: Any
-) -> None:
-    """A synchronisation that breaks off leaves everything as it was."""
-    client.call("SET", "old", "data")
-    node.replication.follow("p", 1)
-    conversation = await primary.accept()
-    await conversation.greet()
-    snapshot = snapshot_of({b"new": b"data"})
-    await conversation.say(b"+FULLRESYNC %b 5\r\n$%d\r\n" % (REPLID, len(snapshot)) + snapshot[:-3])
-    await trio.testing.wait_all_tasks_blocked()
-    assert client.call("GET", "old") == b"data"
-    await conversation.close()
-    again = await primary.accept()
-    assert client.call("GET", "old") == b"data"
-    await again.full_sync(snapshot)
-    assert client.call("GET", "old") is None
-    assert client.call("GET", "new") == b"data"
-
-
-async def test_old_data_go_when_the_file_is_whole(
-    node: Node, primary: HandPrimary, client: Any, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
-) -> None:
-    """repl-diskless-load disabled: clients hear LOADING while it is read, and there is nobody to elect."""
-    client.call("SET", "old", "data")
-    node.replication.follow("p", 1)
-    first = await primary.accept()
-    await first.full_sync(snapshot_of({b"old": b"data"}))
-    await first.close()
-    conversation = await primary.accept()
-    await conversation.greet()
-    snapshot = snapshot_of({b"new": b"data"})
-    wire = b"+FULLRESYNC %b 5\r\n$%d\r\n" % (b"d" * 40, len(snapshot)) + snapshot
-    seen = []
-    take = load.SnapshotLoader.feed
-
-    async def feed(self: Any, data: bytes) -> bool:
-        told = client.call("INFO", "persistence").decode()
-        seen.append((client.error("GET", "old"), "\r\nloading:1\r\n" in "\r\n" + told))
-        assert node.replication.data_age_ms(node.clock.now_ms) is None
-        assert node.replication.stream.backlog is None
-        return await take(self, data)
-
-    monkeypatch.setattr(load.SnapshotLoader, "feed", feed)
-    await conversation.say(wire[:-1])
-    await trio.testing.wait_all_tasks_blocked()
-    assert client.call("GET", "old") == b"data"
-    await conversation.say(wire[-1:])
-    assert await conversation.acknowledged() == 5
-    assert seen == [("LOADING Shoal is loading the dataset in memory", True)]
-    assert stored(node) == {b"new": b"data"}
-    assert Guard.LOADING not in node.guards
-
-
-async def test_old_data_are_served_beside_the_new(node: Node, primary: HandPrimary, client: Any) -> None:
-    """repl-diskless-load swapdb: INFO tells it, and what would disturb it is refused."""
-    node.config.store(directives.REPL_DISKLESS_LOAD, "swapdb")
-    client.call("SET", "old", "data")
-    node.replication.follow("p", 1)
-    conversation = await primary.accept()
-    await conversation.greet()
-    snapshot = snapshot_of({b"new": b"data"})
-    await conversation.say(b"+FULLRESYNC %b 5\r\n$%d\r\n" % (REPLID, len(snapshot)) + snapshot[:-3])
-    await trio.testing.wait_all_tasks_blocked()
-    told = client.call("INFO", "persistence").decode().split("\r\n")
-    assert {"loading:0", "async_loading:1", f"loading_total_bytes:{len(snapshot)}"} <= set(told)
-    assert client.call("GET", "old") == b"data"
-    assert client.error("REPLICAOF", "h", 1) == "LOADING Shoal is loading the dataset in memory"
-    await conversation.say(snapshot[-3:])
-    await conversation.acknowledged()
-    assert "async_loading:0" in client.call("INFO", "persistence").decode()
-    assert client.call("REPLICAOF", "h", 1) == b"OK"
-
-
-async def test_libraries_of_the_primary_are_handed_on(node: Node, primary: HandPrimary) -> None:
-    """Those who run functions get the sources, in the place of the old ones."""
-    taken: list[list[bytes]] = []
-    node.replication.follower.take_functions = taken.append
-    node.replication.follow("p", 1)
-    snapshots = Snapshots(node.databases, Log())
-    snapshots.functions = lambda: [b"#!lua name=a\n", b"#!lua name=b\n"]
-    await (await primary.accept()).full_sync(b"".join(snapshots.pieces()))
-    assert taken == [[b"#!lua name=a\n", b"#!lua name=b\n"]]
-
-
-async def test_our_replicas_begin_in_the_database_that_the_stream_is_in(
-    node: Node, linked: Conversation, replica: Any
-) -> None:
-    """The stream passed on says no SELECT for them: the snapshot tells."""
-    await linked.say(encode_command(["SELECT", "3"]) + encode_command(["SET", "k", "v"]))
-    await trio.testing.wait_all_tasks_blocked()
-    replica.greet()
-    replica.say("PSYNC", "?", -1)
-    assert b"repl-stream-db\xc0\x03" in replica.take()
-    await linked.say(encode_command(["SET", "k", "w"]))
-    await trio.testing.wait_all_tasks_blocked()
-    assert replica.take() == encode_command(["SET", "k", "w"])
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (b"HTTP/1.0 400 Bad Request\r\n", "Error reply to PING from master: 'HTTP/1.0 400 Bad Request'"),
-        (b"\x00\x01\xff\r\n", "Error reply to PING from master: '??\\xff'"),
-        (b"-ERR max number of clients reached\r\n", "max number of clients reached"),
-        (b"x" * 3000, "sent a line of more than 1024 bytes"),
-    ],
-)
-async def test_a_primary_that_speaks_something_else(
-    node: Node, primary: HandPrimary, capfd: Any, answer: bytes, said: str
-) -> None:
-    node.replication.follow("p", 1)
-    conversation = await primary.accept()
-    await conversation.request()
-    await conversation.say(answer)
-    await primary.accept()
-    assert said in capfd.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (b"+FULLRESYNC short 5\r\n", "wrong +FULLRESYNC syntax"),
-        (b"+FULLRESYNC %b x\r\n" % REPLID, "wrong +FULLRESYNC syntax"),
-        (b"+CONTINUE\r\n", "continue a stream that never began"),
-        (b"+NONSENSE\r\n", "Unexpected reply to PSYNC from master: +NONSENSE"),
-        (b"-ERR unknown command\r\n", "does not support PSYNC"),
-        (b"-NOMASTERLINK Can't SYNC\r\n", "should be in the future"),
-        (b"+FULLRESYNC %b 5\r\nnonsense\r\n" % REPLID, "the first byte is not '$'"),
-        (b"+FULLRESYNC %b 5\r\n$EOF:short\r\n" % REPLID, "the first byte is not '$'"),
-        (b"+FULLRESYNC %b 5\r\n-ERR broken\r\n" % REPLID, "aborted replication with an error: -ERR broken"),
-        (b"+FULLRESYNC %b 5\r\n$8\r\nNOTREDIS" % REPLID, "not an RDB file"),
-        (b"+FULLRESYNC %b 5\r\n$20\r\nREDIS0011%b" % (REPLID, b"\xff" * 11), "wrong checksum"),
-        (b"+FULLRESYNC %b 5\r\n$9\r\nREDIS0011" % REPLID, "the file ends too soon"),
-        (b"+FULLRESYNC %b 5\r\n$20\r\nREDIS9999%b" % (REPLID, b"\xff" * 11), "9999"),
-    ],
-)
-async def test_a_primary_that_breaks_the_protocol(
-    node: Node, primary: HandPrimary, capfd: Any, answer: bytes, said: str
-) -> None:
-    """The reason is logged, nothing is changed, and it is tried again."""
-    node.databases[0].put(b"k", 0, b"v")
-    node.replication.follow("p", 1)
-    conversation = await primary.accept()
-    await conversation.greet()
-    await conversation.say(answer)
-    await primary.accept()
-    assert said in capfd.readouterr().out
-    assert stored(node) == {b"k": b"v"}
-    assert not node.replication.link_up
-
-
-async def test_a_mark_that_is_not_the_one_announced(node: Node, primary: HandPrimary, capfd: Any) -> None:
-    """It is told as soon as the file has been read; who only writes it to disk must wait for more."""
-    node.config.store(directives.REPL_DISKLESS_LOAD, "swapdb")
-    node.databases[0].put(b"k", 0, b"v")
-    node.replication.follow("p", 1)
-    conversation = await primary.accept()
-    await conversation.greet()
-    answer = b"+FULLRESYNC %b 5\r\n$EOF:%b\r\n%b%b" % (REPLID, MARK, snapshot_of({}), MARK[::-1])
-    await conversation.say(answer)
-    await primary.accept()
-    assert "EOF marker is broken" in capfd.readouterr().out
-    assert stored(node) == {b"k": b"v"}
-
-
-async def test_more_databases_than_here(node: Node, primary: HandPrimary, capfd: Any) -> None:
-    node.replication.follow("p", 1)
-    conversation = await primary.accept()
-    await conversation.greet()
-    snapshot = snapshot_of(*[{b"k": b"v"}] * 17)
-    await conversation.say(b"+FULLRESYNC %b 5\r\n$%d\r\n" % (REPLID, len(snapshot)) + snapshot)
-    await primary.accept()
-    assert "keys of database 16, and there are 16 here" in capfd.readouterr().out
-    assert stored(node) == {}
-
-
-async def test_pauses_grow_while_the_primary_refuses(
-    autojump_clock: trio.testing.MockClock, node: Node, primary: HandPrimary, capfd: Any
-) -> None:
-    """Each refused attempt may have cost it a snapshot; a changed password is tried at once."""
-    node.config.store(directives.MASTERAUTH, b"wrong")
-    node.replication.follow("p", 1)
-    for _ in range(8):
-        conversation = await primary.accept()
-        await conversation.request()
-        await conversation.say(b"+PONG\r\n")
-        await conversation.request()
-        await conversation.say(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
-    await trio.testing.wait_all_tasks_blocked()
-    pauses = [round(b - a, 3) for a, b in zip(primary.attempts, primary.attempts[1:], strict=False)]
-    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4]
-    assert "Unable to AUTH to MASTER: -WRONGPASS" in capfd.readouterr().out
-    before = trio.current_time()
-    node.config.set_many([(b"masterauth", b"right")])
-    await primary.accept()
-    assert trio.current_time() == before
-
-
-async def test_an_unreachable_primary_is_tried_every_second(
-    autojump_clock: trio.testing.MockClock, node: Node, primary: HandPrimary
-) -> None:
-    primary.is_down = True
-    node.replication.follow("p", 1)
-    await trio.sleep(10)
-    pauses = [round(b - a, 3) for a, b in zip(primary.attempts, primary.attempts[1:], strict=False)]
-    assert pauses[:5] == [0.1, 0.2, 0.4, 0.8, 1.0]
-    assert set(pauses[5:]) == {1.0}
-
-
 # --- The stream
 
 
-async def test_applies_the_stream_and_counts_its_bytes(node: Node, linked: Conversation) -> None:
+async def test_applies_the_stream_and_counts_its_bytes(node: Node, linked: Any, stored: Any) -> None:
     """Offsets are the primary's, whatever pieces the bytes come in; only whole commands count."""
     wire = (
         encode_command(["SELECT", 2]) + encode_command(["SET", "a", "1"]) + encode_command(["SET", "b", "2"])
@@ -414,7 +46,7 @@ TRANSACTION = [["MULTI"], ["SET", "a", "1"], ["LPUSH", "l", "x"], ["EXEC"]]
 
 @pytest.mark.parametrize("piece", [1, 7, 1000])
 async def test_a_transaction_is_applied_and_counted_whole(
-    node: Node, linked: Conversation, monkeypatch: pytest.MonkeyPatch, piece: int
+    node: Node, linked: Any, monkeypatch: pytest.MonkeyPatch, piece: int, stored: Any
 ) -> None:
     """However its bytes come and its slices are cut, nobody sees half of it, nor an offset inside of it."""
     monkeypatch.setattr(apply, "SLICE_S", -1.0)
@@ -432,7 +64,7 @@ async def test_a_transaction_is_applied_and_counted_whole(
 
 
 async def test_a_link_lost_in_a_transaction_goes_on_before_it(
-    node: Node, primary: HandPrimary, linked: Conversation
+    node: Node, primary: Any, linked: Any, stored: Any
 ) -> None:
     await linked.say(b"".join(map(encode_command, TRANSACTION[:3])))
     await trio.testing.wait_all_tasks_blocked()
@@ -446,7 +78,7 @@ async def test_a_link_lost_in_a_transaction_goes_on_before_it(
 
 
 async def test_what_stood_before_an_open_transaction_counts(
-    node: Node, primary: HandPrimary, linked: Conversation, replica: Any
+    node: Node, primary: Any, linked: Any, replica: Any, stored: Any
 ) -> None:
     """It is applied: whoever goes on from here, or gets a snapshot now, must not have it a second time."""
     before = encode_command(["INCR", "n"])
@@ -467,9 +99,7 @@ async def test_what_stood_before_an_open_transaction_counts(
     assert stored(node)[b"n"] == 2
 
 
-async def test_what_a_transaction_changes_touches_our_clients_watches(
-    linked: Conversation, client: Any
-) -> None:
+async def test_what_a_transaction_changes_touches_our_clients_watches(linked: Any, client: Any) -> None:
     client.call("WATCH", "a")
     await linked.say(b"".join(map(encode_command, TRANSACTION)))
     await trio.testing.wait_all_tasks_blocked()
@@ -478,7 +108,7 @@ async def test_what_a_transaction_changes_touches_our_clients_watches(
 
 
 async def test_long_pieces_are_applied_in_slices(
-    node: Node, linked: Conversation, monkeypatch: pytest.MonkeyPatch
+    node: Node, linked: Any, monkeypatch: pytest.MonkeyPatch, stored: Any
 ) -> None:
     """Other tasks get their turn in between, and see an offset that fits the data."""
     monkeypatch.setattr(apply, "SLICE_S", -1.0)
@@ -504,7 +134,7 @@ async def test_long_pieces_are_applied_in_slices(
 
 
 async def test_acknowledges_every_second_and_when_asked(
-    autojump_clock: trio.testing.MockClock, node: Node, linked: Conversation
+    autojump_clock: trio.testing.MockClock, node: Node, linked: Any
 ) -> None:
     start = trio.current_time()
     assert await linked.acknowledged() == 1000
@@ -515,7 +145,7 @@ async def test_acknowledges_every_second_and_when_asked(
     assert trio.current_time() - start == pytest.approx(1.0)
 
 
-async def test_bare_newlines_are_counted(node: Node, linked: Conversation) -> None:
+async def test_bare_newlines_are_counted(node: Node, linked: Any) -> None:
     await linked.say(b"\n")
     await linked.say(b"\n\n" + PING)
     await trio.testing.wait_all_tasks_blocked()
@@ -525,9 +155,7 @@ async def test_bare_newlines_are_counted(node: Node, linked: Conversation) -> No
 @pytest.mark.parametrize(
     "bad", [b"SET k w\r\n", b"*1\r\n$x\r\n", b"*01\r\n$4\r\nPING\r\n" + PING, b"garbage" * 20000]
 )
-async def test_a_stream_that_is_none_ends_the_link(
-    node: Node, primary: HandPrimary, linked: Conversation, bad: bytes
-) -> None:
+async def test_a_stream_that_is_none_ends_the_link(node: Node, primary: Any, linked: Any, bad: bytes) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send_ignoring_loss, linked, bad)
         again = await primary.accept()
@@ -536,7 +164,7 @@ async def test_a_stream_that_is_none_ends_the_link(
         nursery.cancel_scope.cancel()
 
 
-async def send_ignoring_loss(conversation: Conversation, data: bytes) -> None:
+async def send_ignoring_loss(conversation: Any, data: bytes) -> None:
     try:
         await conversation.say(data)
     except LinkError:
@@ -544,7 +172,7 @@ async def send_ignoring_loss(conversation: Conversation, data: bytes) -> None:
 
 
 async def test_a_refused_command_is_told_and_does_not_end_the_link(
-    node: Node, linked: Conversation, capfd: Any
+    node: Node, linked: Any, capfd: Any, stored: Any
 ) -> None:
     await linked.say(encode_command(["NOSUCH", "x"]) + encode_command(["SET", "k", "w"]))
     await trio.testing.wait_all_tasks_blocked()
@@ -556,7 +184,7 @@ async def test_a_refused_command_is_told_and_does_not_end_the_link(
 
 
 async def test_a_silent_primary_is_given_up(
-    autojump_clock: trio.testing.MockClock, node: Node, primary: HandPrimary, linked: Conversation
+    autojump_clock: trio.testing.MockClock, node: Node, primary: Any, linked: Any
 ) -> None:
     """repl-timeout, 60 s."""
     start = trio.current_time()
@@ -565,7 +193,7 @@ async def test_a_silent_primary_is_given_up(
 
 
 async def test_continues_after_the_link_broke(
-    autojump_clock: trio.testing.MockClock, node: Node, primary: HandPrimary, linked: Conversation
+    autojump_clock: trio.testing.MockClock, node: Node, primary: Any, linked: Any, stored: Any
 ) -> None:
     """At once, from the byte after the last command applied; half a command is asked for again."""
     await linked.say(encode_command(["SELECT", 3]) + encode_command(["SET", "a", "1"]) + b"*3\r\n$3\r\nSE")
@@ -586,8 +214,8 @@ async def test_continues_after_the_link_broke(
 async def test_continues_under_another_name(
     autojump_clock: trio.testing.MockClock,
     node: Node,
-    primary: HandPrimary,
-    linked: Conversation,
+    primary: Any,
+    linked: Any,
     replica: Any,
 ) -> None:
     """The primary was promoted meanwhile: our own replicas have to ask again, and may continue."""
@@ -604,7 +232,7 @@ async def test_continues_under_another_name(
 
 
 async def test_passes_the_stream_on_byte_for_byte(
-    node: Node, primary: HandPrimary, linked: Conversation, replica: Any
+    node: Node, primary: Any, linked: Any, replica: Any
 ) -> None:
     """A chain counts one set of offsets; what this node changes by itself is not in it."""
     replid, offset, keys, _ = replica.full_sync()
@@ -618,9 +246,10 @@ async def test_passes_the_stream_on_byte_for_byte(
 async def test_own_replicas_must_ask_again_after_a_full_synchronisation(
     autojump_clock: trio.testing.MockClock,
     node: Node,
-    primary: HandPrimary,
-    linked: Conversation,
+    primary: Any,
+    linked: Any,
     replica: Any,
+    snapshot_of: Any,
 ) -> None:
     replica.full_sync()
     await trio.sleep(2)
@@ -635,7 +264,7 @@ async def test_own_replicas_must_ask_again_after_a_full_synchronisation(
 
 
 async def test_not_one_more_command_after_a_promotion(
-    node: Node, linked: Conversation, monkeypatch: pytest.MonkeyPatch
+    node: Node, linked: Any, monkeypatch: pytest.MonkeyPatch, stored: Any
 ) -> None:
     """Even what has been received is not applied: the new primary's history begins at its offset."""
     monkeypatch.setattr(apply, "SLICE_S", -1.0)
@@ -655,7 +284,7 @@ async def test_not_one_more_command_after_a_promotion(
 
 
 async def test_a_former_primary_asks_to_continue_its_own_history(
-    node: Node, primary: HandPrimary, client: Any, replica: Any
+    node: Node, primary: Any, client: Any, replica: Any
 ) -> None:
     """The promoted replica knows it as its second id."""
     replid, _, _, _ = replica.full_sync()
@@ -667,7 +296,7 @@ async def test_a_former_primary_asks_to_continue_its_own_history(
 
 
 async def test_following_another_primary_drops_the_link(
-    node: Node, primary: HandPrimary, linked: Conversation
+    node: Node, primary: Any, linked: Any, snapshot_of: Any, stored: Any
 ) -> None:
     node.replication.follow("q", 2)
     assert not node.replication.link_up
@@ -678,7 +307,7 @@ async def test_following_another_primary_drops_the_link(
         await linked.stream.read_exactly(100_000)
 
 
-async def test_following_the_same_primary_changes_nothing(node: Node, linked: Conversation) -> None:
+async def test_following_the_same_primary_changes_nothing(node: Node, linked: Any) -> None:
     node.replication.follow("p", 1)
     assert node.replication.link_up
 
@@ -702,8 +331,8 @@ async def test_roles_change_what_is_allowed(node: Node, client: Any) -> None:
 async def test_stale_data_are_hidden_only_while_the_link_is_down(
     autojump_clock: trio.testing.MockClock,
     node: Node,
-    primary: HandPrimary,
-    linked: Conversation,
+    primary: Any,
+    linked: Any,
     client: Any,
 ) -> None:
     ups: list[bool] = []
@@ -721,7 +350,7 @@ async def test_stale_data_are_hidden_only_while_the_link_is_down(
     assert ups == [False, True]
 
 
-async def test_data_age(node: Node, primary: HandPrimary, advance: Callable[[int], None]) -> None:
+async def test_data_age(node: Node, primary: Any, advance: Callable[[int], None], snapshot_of: Any) -> None:
     """None until the first synchronisation with this primary has ended; then the time since it was heard."""
     replication = node.replication
     assert replication.data_age_ms(node.clock.now_ms) is None
@@ -745,7 +374,7 @@ async def test_data_age(node: Node, primary: HandPrimary, advance: Callable[[int
 
 
 async def test_expiry_is_the_primarys(
-    node: Node, primary: HandPrimary, client: Any, advance: Callable[[int], None]
+    node: Node, primary: Any, client: Any, advance: Callable[[int], None], snapshot_of: Any, stored: Any
 ) -> None:
     """A key whose time is over is hidden here, is there for the primary's commands, and goes with its DEL."""
     now_ms = node.clock.now_ms
@@ -765,7 +394,9 @@ async def test_expiry_is_the_primarys(
 # --- What others see
 
 
-async def test_role_and_info_tell_the_primary(node: Node, client: Any, primary: HandPrimary) -> None:
+async def test_role_and_info_tell_the_primary(
+    node: Node, client: Any, primary: Any, snapshot_of: Any
+) -> None:
     node.replication.follow("p", 1)
     assert client.call("ROLE") == [b"slave", b"p", 1, b"connect", -1]
     conversation = await primary.accept()
@@ -810,7 +441,9 @@ def test_blocked_clients_of_a_primary_that_turns_replica_are_set_free(
     assert client.transport.closed
 
 
-async def test_old_data_are_freed_in_slices(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_data_are_freed_in_slices(
+    node: Node, monkeypatch: pytest.MonkeyPatch, snapshot_of: Any
+) -> None:
     """The loader looks at the time now and then, and lets others run when its slice is over."""
     monkeypatch.setattr(load, "SLICE_S", -1.0)
     loader = load.SnapshotLoader(node.databases, node.changes, node.policy)

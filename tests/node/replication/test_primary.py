@@ -241,6 +241,16 @@ def test_stream_begins_with_the_first_acknowledgement_after_a_marked_snapshot(
 # --- Acknowledgements
 
 
+def test_a_replica_is_in_step_when_it_has_said_so(node: Node, replica: Any) -> None:
+    """It may refuse what it was sent: until it acknowledges, nobody knows whose data it holds."""
+    replica.full_sync()
+    assert node.replication.replicas_in_step() == 0
+    replica.say("REPLCONF", "ACK", 0)
+    assert node.replication.replicas_in_step() == 1
+    node.clients.remove(replica.session)
+    assert node.replication.replicas_in_step() == 0
+
+
 def test_wait_asks_replicas_once_and_answers_with_the_acknowledgement(
     node: Node, client: Any, new_client: Any, replica: Any
 ) -> None:

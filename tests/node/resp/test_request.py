@@ -13,6 +13,7 @@ from node.resp.request import (
     MAX_HEADER_BYTES,
     MAX_INLINE_BYTES,
     MAX_UNAUTHENTICATED_BULK_BYTES,
+    SPEAKS_TLS,
     RequestParser,
 )
 
@@ -197,3 +198,10 @@ def test_a_large_argument_counts_as_pending() -> None:
     parser.feed(b"x" * 500)
     assert parser.is_waiting
     assert parser.pending_bytes() == 1504
+
+
+@pytest.mark.parametrize("behind", [b"\x01\x02\x00\x01\x00", b"\x03\x00\n\n\n"])
+def test_a_tls_handshake_is_known_by_its_beginning(behind):
+    """It has no line end that one could wait for, and the client waits too."""
+    assert _fed([b"\x16\x03" + behind]) == _bytewise(b"\x16\x03" + behind)
+    assert _fed([b"\x16\x03" + behind]) == ([], b"Protocol error: " + SPEAKS_TLS)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from node.values.limits import DEFAULT, Limits
+from node.values.packed import listpack_entry_bytes
 from node.values.streams import Stream
 from node.values.streams_groups import Group
 from node.values.streams_ids import (
@@ -363,3 +364,16 @@ def test_a_copy_of_a_group_has_deliveries_of_its_own() -> None:
     assert other.consumers[b"c"].seen_ms == 5
     assert other.consumers[b"c"].pending.keys() == other.pending.keys() == {make_id(1, 0)}
     assert stream.memory_bytes() > 0
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"0", b"7", b"00", b"007", b"0x", b"12", b"-1", b"-", b"a", b"0" * 63, b"0" * 64, b"\xff0"]
+)
+def test_an_entry_is_taken_for_as_long_as_redis_stores_it(value: bytes) -> None:
+    """Numbers in canonical form are shorter there than the strings that look like them."""
+    stream = Stream()
+    stream.append(make_id(5, 0), [b"field", b"x"], 6, DEFAULT)
+    before = stream.nodes[0].listpack_bytes()
+    stream.append(make_id(5, 1), [b"field", value], 5 + len(value), DEFAULT)
+    flags, id, count = 2, 4, 2
+    assert stream.nodes[0].listpack_bytes() - before == flags + id + listpack_entry_bytes(value) + count
