@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 SHOAL_VERSION = "0.1.0"
-REDIS_VERSION = "7.2.4"
+REDIS_VERSION = "7.4.0"

@@ -14,10 +14,6 @@ from __future__ import annotations
 
 from redis.cache import CacheConfig, CacheFactory
 from redis.cluster import ClusterNode, RedisCluster
-from redis.connection import CacheProxyConnection
-
-CacheProxyConnection.MIN_ALLOWED_VERSION = "6.0.0"
-"""redis-py wants a server that says 7.4, and Shoal says 7.2; what is used here came with 6.0."""
 
 
 class LocalCache:

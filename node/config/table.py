@@ -217,7 +217,7 @@ EXTENDED_REDIS_COMPATIBILITY = yes_no(
     "extended-redis-compatibility",
     False,
     "Answer as Redis would.",
-    ignored="HELLO and INFO always say Redis 7.2.4",
+    ignored="HELLO and INFO always say Redis 7.4.0",
 )
 LOCALE_COLLATE = text(
     "locale-collate",

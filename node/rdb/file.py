@@ -30,7 +30,7 @@ from node.rdb.value import (
 )
 from node.values.limits import DEFAULT, Limits
 
-REDIS_VERSION = b"7.2.4"
+REDIS_VERSION = b"7.4.0"
 FILE_VERSION_MAX = 12
 DATABASE_MAX = 1 << 31
 

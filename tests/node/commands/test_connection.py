@@ -23,7 +23,7 @@ def test_hello_says_who_answers(client):
     fields = dict(zip(reply[::2], reply[1::2], strict=True))
     assert fields == {
         b"server": b"redis",
-        b"version": b"7.2.4",
+        b"version": b"7.4.0",
         b"proto": 2,
         b"id": client.session.id,
         b"mode": b"standalone",

@@ -159,7 +159,7 @@ def test_memory(info):
 
 def test_server(info, node):
     told = info("server")["Server"]
-    assert told["redis_version"] == "7.2.4"
+    assert told["redis_version"] == "7.4.0"
     assert told["redis_mode"] == "standalone"
     assert told["run_id"] == node.identity.run_id
     assert len(told["run_id"]) == 40

@@ -81,7 +81,7 @@ def test_time_is_the_time(client):
 @pytest.mark.parametrize("words", ["", "VERSION 5", "40 8", "version 6 1 1", "-5 999999"])
 def test_lolwut_draws_and_tells_the_version(client, words):
     text = client.call("LOLWUT", *words.split()).decode()
-    assert "Redis ver. 7.2.4" in text
+    assert "Redis ver. 7.4.0" in text
     assert all(len(line) <= 200 for line in text.splitlines())
 
 

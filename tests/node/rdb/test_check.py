@@ -36,7 +36,7 @@ def test_a_good_file(image: bytes, tmp_path: Path) -> None:
     status, said = check(path)
     assert status == 0
     assert said[0] == f"[offset 0] Checking RDB file {path}"
-    assert said[1] == "[offset 9] AUX FIELD redis-ver = '7.2.4'"
+    assert said[1] == "[offset 9] AUX FIELD redis-ver = '7.4.0'"
     library = next(line for line in said if "Library" in line)
     offset = int(library.split("]")[0].removeprefix("[offset "))
     assert image[offset] == 245

@@ -70,7 +70,7 @@ def _sealed(body: bytes) -> bytes:
 def test_everything_written_is_read() -> None:
     items = _read([_written()])
     assert items == [
-        Aux(b"redis-ver", b"7.2.4"),
+        Aux(b"redis-ver", b"7.4.0"),
         Aux(b"redis-bits", b"64"),
         Aux(b"ctime", b"1800000000"),
         Aux(b"used-mem", b"1234"),
