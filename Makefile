@@ -5,13 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODES ?= 6
 CLUSTER := data/shoal/cluster.json
+CLUSTER_TESTS := tests/ctl tests/integration
 
-.PHONY: help up down test soak check format bench clean
+.PHONY: help up down test quick soak check format bench clean
 
 help:
 	@echo "make up      install what is missing, start a six-node cluster on this machine, say how to connect"
 	@echo "make down    stop that cluster and remove its data"
-	@echo "make test    install what is missing and run the tests (make soak: the long ones too)"
+	@echo "make test    install what is missing and run the tests (make soak: the long ones too; SHOAL_SOAK_S=3600"
+	@echo "             makes the mixed workload between Shoal and redis-server last an hour each way)"
+	@echo "make quick   the same tests, those that start clusters beside all others"
 	@echo "make check   ruff, mypy --strict and the layer rules"
 	@echo "make bench   one node beside redis-server: rates, CPU a command, memory a key (needs redis-server)"
 	@echo "make clean   remove the virtual environment and caches"
@@ -44,6 +47,12 @@ down: $(VENV)/installed
 
 test: $(VENV)/installed-for-tests
 	@$(BIN)/python -m pytest -m "not slow"
+
+quick: $(VENV)/installed-for-tests
+	@told=$$(mktemp); trap 'kill $$beside 2>/dev/null; rm -f $$told' EXIT; \
+	SHOAL_TEST_LANE=1 $(BIN)/python -m pytest -m "not slow" -p no:cacheprovider $(CLUSTER_TESTS) >$$told 2>&1 & beside=$$!; \
+	SHOAL_TEST_LANE=0 $(BIN)/python -m pytest -m "not slow" $(addprefix --ignore=,$(CLUSTER_TESTS)); here=$$?; \
+	wait $$beside; there=$$?; cat $$told; exit $$((here || there))
 
 soak: $(VENV)/installed-for-tests
 	@$(BIN)/python -m pytest

@@ -101,25 +101,25 @@ def directory_option(function: Decorated) -> Decorated:
     )(function)
 
 
-def credentials_options(function: Decorated) -> Decorated:
+def credentials_options(function: Decorated, *, key_option: str = "--key") -> Decorated:
     """--user, --password, and redis-cli's options for TLS: the arguments of `credentials`."""
     user = click.option("--user", envvar="SHOAL_USER", show_envvar=True, help="User to authenticate as.")
     password = click.option("--password", envvar="SHOAL_PASSWORD", show_envvar=True, help="Password to give.")
-    return user(password(_tls_options(function)))
+    return user(password(_tls_options(function, key_option)))
 
 
-def _tls_options(function: Decorated) -> Decorated:
+def _tls_options(function: Decorated, key_option: str) -> Decorated:
     """Their values are no arguments of the verb: `credentials` finds them in the context."""
 
     def option(
-        name: str, field: str, help_text: str, *, flag: bool = False, file: bool = False
+        name: str, field: str, help_text: str, *, flag: bool = False, file: bool = False, variable: str = ""
     ) -> Callable[[Decorated], Decorated]:
         return click.option(
             name,
             f"tls_{field}",
             is_flag=flag,
             type=click.Path(exists=True, resolve_path=True) if file else None,
-            envvar=f"SHOAL_{name.strip('-').upper()}",
+            envvar=variable or f"SHOAL_{name.strip('-').upper()}",
             show_envvar=True,
             expose_value=False,
             callback=_keep_tls_option,
@@ -128,7 +128,8 @@ def _tls_options(function: Decorated) -> Decorated:
 
     function = option("--insecure", "insecure", "With --tls: check no certificate.", flag=True)(function)
     function = option("--sni", "name", "With --tls: the name that certificates must be for.")(function)
-    function = option("--key", "key", "With --tls: the key of --cert.", file=True)(function)
+    text = "With --tls: the key of --cert."
+    function = option(key_option, "key", text, file=True, variable="SHOAL_KEY")(function)
     function = option("--cert", "certificate", "With --tls: certificate to show.", file=True)(function)
     function = option("--cacertdir", "ca_directory", "With --tls: directory of authorities.", file=True)(
         function
@@ -157,11 +158,14 @@ def credentials(user: str | None, password: str | None, *, tls: bool | None = No
     return Credentials(user, password, TlsOptions(**given))
 
 
-def target_options(function: Decorated) -> Decorated:
-    """--addr, --dir, --user, --password: the arguments of `target`, and options for TLS."""
+def target_options(function: Decorated, *, key_option: str = "--key") -> Decorated:
+    """--addr, --dir, --user, --password: the arguments of `target`, and options for TLS.
+
+    `key_option` is the name of --cert's key, for a verb to which --key means something else.
+    """
     help_text = "Any node of the cluster, instead of the local cluster in --dir."
     addr = click.option("--addr", type=address, metavar="HOST:PORT", help=help_text)
-    return addr(directory_option(credentials_options(function)))
+    return addr(directory_option(credentials_options(function, key_option=key_option)))
 
 
 def address(text: str | Address) -> Address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,7 +28,7 @@ from gossip.slots import SLOT_COUNT
 @click.option("--key", help="Explain this key.")
 @click.option("--slot", type=click.IntRange(0, SLOT_COUNT - 1), help="Explain this slot.")
 @click.option("--node", help="Explain this node: an address, a port, an id or its beginning.")
-@target_options
+@partial(target_options, key_option="--cert-key")
 @json_option
 def command(
     what: str | None,

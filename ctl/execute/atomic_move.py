@@ -118,7 +118,9 @@ class AtomicMover:
                         "Everything is as it was; its log may say more.",
                     )
         except LinkError as error:
-            raise UnreachableError(str(error), "The move can be resumed when it answers again.") from error
+            raise UnreachableError(
+                str(error), "`ctl cluster resume` goes on when it, or its replica, answers."
+            ) from error
         self._on_moved(Moved(slots=len(wanted)))
 
     async def finish(self, source: Address, slots: SlotSet, *, cancel: bool) -> None:

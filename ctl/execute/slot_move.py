@@ -61,6 +61,7 @@ PASSING = ("IOERR", "TRYAGAIN", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
 # A primary that has given its last slot away becomes a replica of whoever took it, and hears the rest there.
 NO_PRIMARY = "SETSLOT only with masters"
 SETSLOT_TRIES = 3
+SETSLOT_LANES = 16
 NO_ANSWER = "NOREPLICAS"
 
 Command: TypeAlias = tuple[str | int | bytes, ...]
@@ -159,6 +160,7 @@ class Mover:
         self._closing = trio.Lock()
         self._measures: dict[Address, bool] = {}
         self._in_slices: set[Address] = set()  # sources that MIGRATE keeps from nothing
+        self._tells_replicas: set[Address] = set()  # nodes on which SETSLOT waits for replicas
 
     async def move(
         self, route: Route, slots: Sequence[int], *, resumed: bool = False, key_bytes: float = 0
@@ -176,7 +178,9 @@ class Mover:
                 await self._carry(route, ours, resumed=resumed, key_bytes=key_bytes)
             await self._close(route, [*ours, *done])
         except LinkError as error:
-            raise UnreachableError(str(error), "The move can be resumed when it answers again.") from error
+            raise UnreachableError(
+                str(error), "`ctl cluster resume` goes on when it, or its replica, answers."
+            ) from error
         self._on_moved(Moved(slots=len(slots)))
 
     async def _sort(self, route: Route, slots: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -184,6 +188,10 @@ class Mover:
         source, target = await self._acquainted(route)
         if source.info.get("server_name") == "shoal":
             self._in_slices.add(route.source)
+        for view in (source, target):
+            has_replicas = any(line.primary_id == view.myself.node_id for line in view.others)
+            if has_replicas and view.info.get("server_name") in ("shoal", "valkey"):
+                self._tells_replicas.add(view.address)
         at_source, at_target = source.myself.slots, target.myself.slots
         done = [slot for slot in slots if slot in at_target]
         ours = [slot for slot in slots if slot in at_source and slot not in at_target]
@@ -410,19 +418,30 @@ class Mover:
         """
         for left in reversed(range(SETSLOT_TRIES)):
             self._guard()
-            replies = await self._fleet.pipeline(
-                node, [("CLUSTER", "SETSLOT", *words) for words in wanted], timeout_s=CALL_TIMEOUT_S
-            )
-            failed = [
-                (words, reply)
-                for words, reply in zip(wanted, replies, strict=True)
-                if isinstance(reply, ReplyError) and not (unless and unless in reply.text)
-            ]
+            failed = await self._setslot_all(node, wanted, unless)
             if not failed:
                 return
             words, error = failed[0]
             if error.code != NO_ANSWER or not left:
                 raise refused(node, f"CLUSTER SETSLOT {words[0]!s} {words[1]!s}", error)
+
+    async def _setslot_all(
+        self, node: Address, wanted: Sequence[Command], unless: str | None
+    ) -> list[tuple[Command, ReplyError]]:
+        """Those that failed. Where each waits for replicas, some wait at the same time."""
+        failed: list[tuple[Command, ReplyError]] = []
+
+        async def some(lane: int, share: Sequence[Command]) -> None:
+            commands = [("CLUSTER", "SETSLOT", *words) for words in share]
+            replies = await self._fleet.pipeline(node, commands, timeout_s=CALL_TIMEOUT_S, lane=lane)
+            for words, reply in zip(share, replies, strict=True):
+                if isinstance(reply, ReplyError) and not (unless and unless in reply.text):
+                    failed.append((words, reply))
+
+        lanes = SETSLOT_LANES if node in self._tells_replicas else 1
+        shares = [wanted[lane::lanes] for lane in range(lanes)]
+        await concurrently(partial(some, lane, share) for lane, share in enumerate(shares) if share)
+        return failed
 
 
 def _pipelines(batches: Sequence[Batch]) -> Iterator[list[Batch]]:

@@ -27,6 +27,7 @@ def _console(terminal: bool, *, stderr: bool) -> Console:
 
 def warn(console: Console, text: str) -> None:
     """A line, or several below each other, behind a mark."""
-    lines = Text(text, style="yellow").wrap(console, max(console.width - 5, 20))
+    lines = Text(text, style="yellow").wrap(console, max(console.width - 5, 10))
     for number, line in enumerate(lines):
+        line.rstrip()
         console.print(Text("     " if number else "  !  ", style="yellow").append(line))

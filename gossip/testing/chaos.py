@@ -186,12 +186,21 @@ class Chaos:
         )
 
         def hand_over() -> None:
-            # The target first, as all tools do: it must claim the slots before the source lets go of them.
-            if self._order(target, SlotAction.NODE, moved, target):
+            # The target first, as all tools do: it must claim the slots before the source lets go of them,
+            # and, as ctl sees to, with a greater epoch, or an old claim of the source's takes them back.
+            if self._is_acquainted(target, source) and self._order(target, SlotAction.NODE, moved, target):
                 self._order(source, SlotAction.NODE, moved, target)
 
         if prepared:
             self._cluster.agenda.after(self._rng.randint(1, self._node_timeout_ms), hand_over)
+
+    def _is_acquainted(self, number: int, other: int) -> bool:
+        """Whether a node knows another's config epoch."""
+        life, others = self._cluster[number].life, self._cluster[other].life
+        if life is None or others is None:
+            return False
+        seen = life.core.state.members.get(self._cluster.name_of(other))
+        return seen is not None and seen.config_epoch == others.core.state.me.config_epoch
 
     def _order(self, number: int, action: SlotAction, slots: list[int], peer: int) -> bool:
         """CLUSTER SETSLOT at a node for some slots; whether it ran, agreed and lived to say so."""

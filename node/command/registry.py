@@ -114,6 +114,11 @@ def _runs_script(spec: CommandSpec) -> bool:
     return "scripting" in spec.categories and bool(spec.flags & Flag.SKIP_MONITOR)
 
 
+def _is_ungated(command: Command) -> bool:
+    """Whether the gates have nothing to say while no guard holds, but about the slot of a script's keys."""
+    return command.runs_script or command.spec.name == b"PUBLISH"
+
+
 def _container_only(*_: object) -> bytes:
     raise AssertionError("a container was run without its subcommand")
 
@@ -147,8 +152,8 @@ def _keys_from_first(spec: CommandSpec) -> Range | None:
 class Table:
     """All commands by upper-case name. `declared` are the same, whatever rename-command made of them.
 
-    Whoever keeps one of the look-up tables sees them change when modules come and go. In a cluster (`by_slot`) only requests of one key go fast, since several keys must be seen to share a
-    slot.
+    Whoever keeps one of the look-up tables sees them change when modules come and go. In a cluster
+    (`by_slot`) only requests of one key go fast, since several keys must be seen to share a slot.
     """
 
     def __init__(self, commands: dict[bytes, Command], by_slot: bool) -> None:
@@ -156,7 +161,7 @@ class Table:
         self.declared: dict[bytes, Command] = {}
         self.fast_reads: dict[bytes, Command] = {}
         self.fast_all: dict[bytes, Command] = {}
-        self.fast_scripts: dict[bytes, Command] = {}
+        self.fast_ungated: dict[bytes, Command] = {}
         self._lookup: dict[bytes, Command] = {}
         self.by_slot = by_slot
         self.prepare()
@@ -171,7 +176,7 @@ class Table:
         }
         _refill(self.fast_reads, {n: c for n, c in fast.items() if not c.flags & _MAY_CHANGE})
         _refill(self.fast_all, fast)
-        _refill(self.fast_scripts, {name: c for name, c in commands.items() if c.runs_script})
+        _refill(self.fast_ungated, {name: c for name, c in commands.items() if _is_ungated(c)})
         _refill(self._lookup, commands)
 
     def add(self, commands: Mapping[bytes, Command]) -> None:

@@ -366,9 +366,5 @@ def _set_all(call: Call, argv: list[bytes]) -> None:
     db = call.db
     names, values = argv[1::2], argv[2::2]
     db.put_all(names, [value if len(value) > _INTEGER_BYTES_MAX else stored(value) for value in values])
-    changes, index = call.changes, db.index
-    if changes.watchers:
-        changes.log += [(STRING, b"set", name, index) for name in names]
-    else:
-        changes.log.append((STRING, b"set", names[0], index))
-        changes.total += len(names) - 1
+    index = db.index
+    call.changes.log += [(STRING, b"set", name, index) for name in names]

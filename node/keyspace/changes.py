@@ -41,25 +41,20 @@ Told = tuple[int, list[bytes]]
 Teller = Callable[[int, list[bytes]], None]
 """Takes a database index and a command to be told to replicas or written to the AOF."""
 
-Watcher = Callable[[list[Change]], None]
-"""Takes the changes of a command."""
-
 
 class Changes:
     """One per server; empty between commands.
 
-    While nobody is among the `tellers`, a handler in a hurry need not say how it is to be told; while nobody is
-    among the `watchers`, one that changes many keys may record one of them and count the others in `total`.
+    While there are no `tellers`, which belong to server/after.py, nobody is told anything, and a handler in a
+    hurry need not say how it is to be told.
     """
 
     __slots__ = (
         "expired", "expired_logged", "log", "notes_new", "on_missed", "rewritten", "tellers", "total",
-        "watchers",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.tellers: list[Teller] = []
-        self.watchers: list[Watcher] = []
         self.log: list[Change] = []
         self.expired: list[Told] = []  # told before the command
         self.expired_logged = 0  # entries of the log that come from expiry and not from the command

@@ -1,9 +1,9 @@
 """Modules: Python files that bring commands of their own.
 
 A module is trusted: it runs in the node's process and may do whatever the node may. What it is protected
-from is itself. It is run and looked at as a whole before anything of it is registered (`node.modules.loader`),
-so that one which raises, or declares a command there is already, changes nothing. And what a handler raises,
-or returns that is no reply, ends that command and not the node.
+from is itself. It is run and looked at as a whole before anything of it is registered
+(`node.modules.loader`), so that one which raises, or declares a command there is already, changes nothing.
+And what a handler raises, or returns that is no reply, ends that command and not the node.
 
 Its commands are as good as any: they are in COMMAND, under the rules of users, in the slots of a cluster, in
 scripts and transactions, on the fast path. A module goes when nobody waits in one of its commands; an open

@@ -16,7 +16,9 @@ from collections.abc import Callable
 
 from node.command.registry import Command
 from node.command.session import Session
-from node.keyspace.changes import Changes, Teller
+from node.keyspace.changes import Change, Changes, Teller
+
+Watcher = Callable[[list[Change]], None]
 
 TELL_FILES, TELL_REPLICAS = 1, 2
 _ALL = TELL_FILES | TELL_REPLICAS
@@ -35,7 +37,7 @@ class After:
         self.changes = changes
         self.tellers = changes.tellers
         self.files: list[Teller] = []
-        self.watchers = changes.watchers
+        self.watchers: list[Watcher] = []
         self.serve_waiting: Callable[[], None] = lambda: None
         self._depth = 0  # of units
         self._unit: list[tuple[int, list[bytes], int]] = []  # and who is told

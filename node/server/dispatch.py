@@ -88,12 +88,12 @@ class Dispatcher:
         self._timing = timing
         self.monitor: Monitor | None = None  # while somebody monitors, and nothing goes fast then
         self._fast: dict[bytes, Command] = {}
-        self._fast_scripts: dict[bytes, Command] = {}
+        self._fast_ungated: dict[bytes, Command] = {}
         guards.on_change = self._choose_fast
         self._choose_fast()
 
     def _choose_fast(self) -> None:
-        self._fast_scripts = {} if self._guards.held else self.table.fast_scripts
+        self._fast_ungated = {} if self._guards.held else self.table.fast_ungated
         if self._guards.everything:
             self._fast = {}
         elif self._guards.writes_only:
@@ -239,10 +239,12 @@ class Dispatcher:
         """The full path. None when there is no reply: suppressed, or the session is blocked now."""
         session.call.now_ms = self._clock.now_ms
         if not session.guarded:
-            script = self._fast_scripts.get(argv[0])
-            if script is not None and self._finds_slot(session, argv):
-                session.last_command = script
-                return self.runner(session, script, argv)
+            ungated = self._fast_ungated.get(argv[0])
+            if ungated is not None and (
+                self._finds_slot(session, argv) if ungated.runs_script else ungated.arity_fits(len(argv))
+            ):
+                session.last_command = ungated
+                return self.runner(session, ungated, argv)
         if session.taken is not None and session.taken(argv):
             return None
         command, refusal = self.resolve(argv)

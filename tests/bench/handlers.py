@@ -63,6 +63,7 @@ COMMANDS: dict[str, Make] = {
     "EVAL_1": lambda _: [b"EVAL", b"return 1", b"0"],
     "EVAL_SET": lambda rng: [b"EVAL", SET_IN_LUA, b"1", b"key:" + number(rng), value(rng)],
     "XADD": lambda rng: [b"XADD", b"stream", b"*", b"field", number(rng)],
+    "PUBLISH": lambda _: [b"PUBLISH", b"channel", b"message"],
     "EVAL": lambda rng: [b"EVAL", b"return redis.call('INCR', KEYS[1])", b"1", b"counter:" + number(rng)],
     "MIXED": lambda rng: COMMANDS[rng.choice(("SET", "GET"))](rng),
 }

@@ -16,7 +16,7 @@ import redis
 ROOT = Path(__file__).parents[2]
 CAS = str(ROOT / "deploy" / "modules" / "cas.py")
 PAGE = (ROOT / "deploy" / "modules" / "README.md").read_text()
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 Start = Callable[..., redis.Redis]
 
 

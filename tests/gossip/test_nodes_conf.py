@@ -211,6 +211,11 @@ BAD_FILES = {
     "without vars": (conf(MYSELF), 0, "no vars line with currentepoch"),
     "half of vars": (conf(MYSELF, "vars currentEpoch 7"), 0, "no vars line with lastvoteepoch"),
     "variable without value": (conf(MYSELF, "vars currentEpoch 7 lastVoteEpoch"), 2, "no value"),
+    "given slots that are none": (
+        conf(MYSELF, "vars currentEpoch 1 lastVoteEpoch 1 shoal-given 0-5,x"),
+        2,
+        "'x' is no slot",
+    ),
     "variable no number": (conf(MYSELF, "vars currentEpoch x lastVoteEpoch 1"), 2, "currentEpoch 'x'"),
     "cut in the last number": (conf(MYSELF, VARS)[:-1], 2, "does not end"),
     "cut in a line": (conf(MYSELF, PRIMARY)[:150], 2, "does not end"),

@@ -53,7 +53,7 @@ class LocalCluster:
         self.ports = [int(node["address"].rsplit(":", 1)[1]) for node in json.loads(made)["nodes"]]
 
     def node(self, port: int) -> redis.Redis:
-        return redis.Redis(port=port, decode_responses=True, socket_timeout=10, retry=Retry(NoBackoff(), 0))
+        return redis.Redis(port=port, decode_responses=True, socket_timeout=60, retry=Retry(NoBackoff(), 0))
 
     def client(self) -> RedisCluster:
         return RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", port) for port in self.ports])

@@ -71,7 +71,7 @@ class Nodes:
         self.processes[port].wait_for_log("Ready to accept connections")
 
     def node(self, port: int) -> redis.Redis:
-        return redis.Redis(port=port, decode_responses=True, socket_timeout=10, retry=Retry(NoBackoff(), 0))
+        return redis.Redis(port=port, decode_responses=True, socket_timeout=60, retry=Retry(NoBackoff(), 0))
 
     def id_of(self, port: int) -> str:
         with self.node(port) as node:

@@ -8,14 +8,23 @@ import hiredis
 import pytest
 
 
-@pytest.fixture
-def owner(shoal_node):
-    """A node of a cluster, with a file that is worth something."""
-    node = shoal_node("--cluster-enabled", "yes")
+def _owner(node):
     client = node.connect()
     assert client.call("CLUSTER", "ADDSLOTSRANGE", "0", "5460", "6000", "16383") == b"OK"
     assert client.call("CLUSTER", "SAVECONFIG") == b"OK"
     return node
+
+
+@pytest.fixture
+def owner(shoal_node):
+    """A node of a cluster, with a file that is worth something."""
+    return _owner(shoal_node("--cluster-enabled", "yes"))
+
+
+@pytest.fixture(scope="module")
+def whole(module_starter):
+    """What is in such a file."""
+    return _file(_owner(module_starter.start_ready("--cluster-enabled", "yes"))).read_bytes()
 
 
 def _file(node):
@@ -63,29 +72,28 @@ def test_the_file_of_a_killed_node_is_free(owner, start_node):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
-def test_a_file_that_was_cut_is_refused_and_left_as_it_is(owner, start_node, share):
-    _kill(owner)
-    whole = _file(owner).read_bytes()
+def test_a_file_that_was_cut_is_refused_and_left_as_it_is(whole, tmp_path, start_node, share):
+    file = tmp_path / "nodes.conf"
     cut = whole[: int(len(whole) * share)]
-    _file(owner).write_bytes(cut)
-    refusal = _refusal(start_node(*_same_directory(owner)))
-    assert f"corrupted cluster config file {_file(owner)}" in refusal
+    file.write_bytes(cut)
+    refusal = _refusal(start_node("--cluster-enabled", "yes", "--dir", str(tmp_path)))
+    assert f"corrupted cluster config file {file}" in refusal
     assert "Restore it from a copy, or remove it" in refusal
-    assert _file(owner).read_bytes() == cut
+    assert file.read_bytes() == cut
 
 
 @pytest.mark.parametrize("garbage", [b"\0" * 300, b"hello\n", b"vars currentEpoch 1 lastVoteEpoch 0\n"])
-def test_a_file_of_something_else_is_refused(owner, start_node, garbage):
-    _kill(owner)
-    _file(owner).write_bytes(garbage)
-    assert "corrupted cluster config file" in _refusal(start_node(*_same_directory(owner)))
+def test_a_file_of_something_else_is_refused(tmp_path, start_node, garbage):
+    (tmp_path / "nodes.conf").write_bytes(garbage)
+    refusal = _refusal(start_node("--cluster-enabled", "yes", "--dir", str(tmp_path)))
+    assert "corrupted cluster config file" in refusal
 
 
-def test_a_directory_in_the_place_of_the_file_is_refused(owner, start_node):
-    _kill(owner)
-    _file(owner).unlink()
-    _file(owner).mkdir()
-    assert f"Can't open {_file(owner)}: Is a directory" in _refusal(start_node(*_same_directory(owner)))
+def test_a_directory_in_the_place_of_the_file_is_refused(tmp_path, start_node):
+    file = tmp_path / "nodes.conf"
+    file.mkdir()
+    refusal = _refusal(start_node("--cluster-enabled", "yes", "--dir", str(tmp_path)))
+    assert f"Can't open {file}: Is a directory" in refusal
 
 
 def test_a_pipeline_of_setslot_is_on_disk_when_its_replies_arrive(owner):

@@ -48,7 +48,7 @@ class Cluster:
         return done.stdout
 
     def node(self, port: int) -> redis.Redis:
-        return redis.Redis(port=port, socket_timeout=10)
+        return redis.Redis(port=port, socket_timeout=60)
 
     def client(self) -> RedisCluster:
         return RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", port) for port in self.ports])

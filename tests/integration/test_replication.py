@@ -33,7 +33,7 @@ class Server:
     client: redis.Redis = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = redis.Redis(port=self.port, socket_timeout=10, retry=Retry(NoBackoff(), 0))
+        self.client = redis.Redis(port=self.port, socket_timeout=60, retry=Retry(NoBackoff(), 0))
 
     def follow(self, primary: Server | None) -> None:
         self.client.execute_command("REPLICAOF", *(("127.0.0.1", primary.port) if primary else ("NO", "ONE")))
@@ -57,7 +57,7 @@ class Server:
 
     def contents(self, database: int = 0) -> dict[bytes, bytes]:
         """Every key with its value, read one by one."""
-        with redis.Redis(port=self.port, db=database, socket_timeout=10) as client:
+        with redis.Redis(port=self.port, db=database, socket_timeout=60) as client:
             keys = list(client.scan_iter(count=1000))
             found: dict[bytes, bytes] = {}
             for at in range(0, len(keys), 1000):
@@ -94,7 +94,7 @@ def start(free_port: Callable[[], int], tmp_path: Path) -> Iterator[Callable[...
             )
         server = Server(port, log, process)
         if password:
-            server.client = redis.Redis(port=port, password=password, socket_timeout=10)
+            server.client = redis.Redis(port=port, password=password, socket_timeout=60)
         started.append(server)
 
         def answers() -> bool:
@@ -142,7 +142,7 @@ def writing(server: Server) -> Iterator[list[int]]:
     ended = threading.Event()
 
     def write() -> None:
-        with redis.Redis(port=server.port, socket_timeout=10) as client:
+        with redis.Redis(port=server.port, socket_timeout=60) as client:
             while not ended.is_set():
                 pipe = client.pipeline(transaction=False)
                 for n in range(written[0], written[0] + 20):
@@ -240,7 +240,7 @@ def test_transactions_are_whole_on_replicas(pair: Pair) -> None:
     ended = threading.Event()
 
     def write() -> None:
-        with redis.Redis(port=primary.port, socket_timeout=10) as client:
+        with redis.Redis(port=primary.port, socket_timeout=60) as client:
             while not ended.is_set():
                 several = client.pipeline(transaction=False)
                 for _ in range(20):

@@ -11,6 +11,7 @@ from rich.console import Console
 from ctl.plan.change import Attach, Change, Configure, Join, Leave, Move, Roster, Start, Stop
 from ctl.plan.progress import Progress
 from ctl.render.change import cost, outcome_line, plan_document, print_plan
+from ctl.render.console import warn
 from ctl.render.progress import progress, progress_line
 from ctl.snapshot import Address
 from gossip.slots import SlotSet
@@ -51,6 +52,17 @@ def test_a_plan_says_what_is_done_what_it_costs_and_what_is_at_risk(clusters: An
     document = plan_document(change)
     assert len(document["plan"]) == 9  # type: ignore[arg-type]
     assert "s3cret" not in repr(document)
+
+
+def test_a_long_risk_stays_behind_its_mark(clusters: Any) -> None:
+    out = StringIO()
+    warn(Console(file=out, width=20, highlight=False), "one two three four five")
+    assert out.getvalue().splitlines() == ["  !  one two three", "     four five"]
+
+
+def test_no_time_is_promised_before_there_is_a_pace() -> None:
+    assert Progress(0, 3000, 3, 11_000, 0, None, 1.0, None).left_s is None
+    assert Progress(0, 3000, 5_500, 11_000, 0, None, 2.0, None).left_s == 2.0
 
 
 def test_costs() -> None:

@@ -6,7 +6,10 @@ import pytest
 
 from node.config.config import Config
 from node.config.table import CLUSTER_ENABLED, REPLICA_REFUSE_EMPTY_PRIMARY
-from node.replication.void import is_void, refuses_void
+from node.keyspace.changes import Changes
+from node.keyspace.database import Database, Policy
+from node.persistence.snapshot import StreamPosition
+from node.replication.void import has_lost_data, is_void, refuses_void
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,26 @@ def test_it_is_on_by_default_in_clusters(chosen: str, cluster: bool, refuses: bo
     config.store(REPLICA_REFUSE_EMPTY_PRIMARY, chosen)
     config.store(CLUSTER_ENABLED, cluster)
     assert refuses_void(config) == refuses
+
+
+@pytest.mark.parametrize(
+    ("chosen", "in_cluster", "keys", "position", "lost"),
+    [
+        ("auto", True, 0, None, True),
+        ("auto", False, 0, None, False),
+        ("yes", False, 0, None, True),
+        ("no", True, 0, None, False),
+        ("auto", True, 1, None, False),  # a file was there
+        ("auto", True, 0, StreamPosition(0, b"a" * 40, 7), False),  # so was one that held no keys
+    ],
+)
+def test_who_comes_back_with_nothing_and_no_history_has_lost_its_data(
+    chosen: str, in_cluster: bool, keys: int, position: StreamPosition | None, lost: bool
+) -> None:
+    config = Config()
+    config.store(REPLICA_REFUSE_EMPTY_PRIMARY, chosen)
+    config.store(CLUSTER_ENABLED, in_cluster)
+    databases = [Database(index, Changes(), Policy()) for index in range(2)]
+    for number in range(keys):
+        databases[1].put(b"%d" % number, 0, b"v")
+    assert has_lost_data(config, databases, position) is lost
