@@ -233,8 +233,8 @@ class Pair:
                 return self.run_at_once(requests, protocol)
 
             requests = make(seed)
-            if differs(requests) is not None:
-                shown = differs(shortest(requests, differs))
+            if (first := differs(requests)) is not None:
+                shown = differs(shortest(requests, differs)) or f"{first}\n(it did not come again)"
                 pytest.fail(f"seed {seed}, RESP{protocol}:\n{shown}", pytrace=False)
 
 
