@@ -29,7 +29,7 @@ class TestStart:
         pid = node.process.pid
         expected = [
             "oO0OoO0OoO0Oo Shoal is starting oO0OoO0OoO0Oo",
-            rf"Redis version=7\.2\.4, bits=64, pid={pid}, just started",
+            rf"Redis version=7\.4\.0, bits=64, pid={pid}, just started",
             "Configuration loaded",
             rf"Running mode=standalone, port={node.port}\.",
             "Server initialized",
