@@ -40,6 +40,7 @@ def _gates(parts: Parts) -> list[Gate]:
         gates.in_transaction,
         gates.permission(parts.acl),
         gates.routing(parts.cluster.router.route if parts.cluster else None),
+        *([] if parts.cluster else [_redirecting(parts)]),
         parts.eviction.gate,
         gates.writable_file(parts.guards, lambda: parts.aof.error),
         gates.subscriber_mode,
@@ -50,6 +51,10 @@ def _gates(parts: Parts) -> list[Gate]:
         *([parts.migrations.gate] if parts.migrations else []),
         gates.in_flight(parts.moving.flight),
     ]
+
+
+def _redirecting(parts: Parts) -> Gate:
+    return gates.redirecting(parts.clients, parts.guards, lambda: parts.replication.follower.primary)
 
 
 def _pass_on(parts: Parts, db_index: int, channel: bytes, message: bytes, sharded: bool) -> None:

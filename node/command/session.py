@@ -147,6 +147,7 @@ class Session:
         "closing",
         "created_ms",
         "deny_blocking",
+        "follows_redirects",
         "from_primary",
         "guarded",
         "id",
@@ -198,6 +199,7 @@ class Session:
         self.total_commands = 0
         self.reply_mode = ReplyMode.ON
         self.readonly = False
+        self.follows_redirects = False  # CLIENT CAPA redirect: node.server.gates.redirecting
         self.asking = False
         self.no_evict = False
         self.no_touch = False
@@ -258,6 +260,7 @@ class Session:
             or self.from_primary
             or self.is_replica
             or self.monitors
+            or self.follows_redirects
             or self.queue is not None
             or self.in_subscriber_mode
             or (self.tracked is not None and self.tracked.follows_commands)

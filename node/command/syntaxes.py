@@ -41,6 +41,7 @@ CLIENT|CACHING mode=<YES | NO>
 CLIENT|KILL filter=<old-format/ip:port | new-format=<ID client-id:i | TYPE client-type=<'normal' |
     'master' | 'slave' | 'replica' | 'pubsub'> | USER username | ADDR addr/ip:port | LADDR laddr/ip:port |
     SKIPME skipme=<YES | NO>>...>
+CLIENT|CAPA capability...
 CLIENT|LIST [TYPE client-type=<'normal' | 'master' | 'replica' | 'pubsub'>] [ID client-id:i...]
 CLIENT|NO-EVICT enabled=<ON | OFF>
 CLIENT|NO-TOUCH enabled=<ON | OFF>

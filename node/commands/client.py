@@ -192,6 +192,20 @@ def no_touch(call: Call, argv: list[bytes]) -> bytes:
     return OK
 
 
+@command(
+    b"CLIENT|CAPA", arity=-3, group="connection", since="8.0.0", flags=_FLAGS, categories=_CONNECTION,
+    complexity="O(1)",
+)  # fmt: skip
+def capa(call: Call, argv: list[bytes]) -> bytes:
+    """Tells what this client can do: `redirect`, which a replica outside of clusters then sends it to its
+    primary with. Words that are not known are passed over. Source: https://valkey.io/commands/client-capa/
+    """
+    if any(word.lower() == b"redirect" for word in argv[2:]):
+        call.session.follows_redirects = True
+        call.session.update_guard()
+    return OK
+
+
 # What is done to others
 
 
@@ -324,6 +338,8 @@ def help_(_call: Call, _argv: list[bytes]) -> bytes:
 _HELP = (
     "CACHING (YES|NO)",
     "    Say whether the client keeps what the next command reads, with OPTIN or OPTOUT.",
+    "CAPA <capability> [<capability> ...]",
+    "    Tell what this client can do: REDIRECT, to be sent to the primary by a replica outside of clusters.",
     "GETNAME",
     "    Return the name of this connection.",
     "GETREDIR",

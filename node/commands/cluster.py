@@ -283,7 +283,8 @@ def count_failure_reports(access: ClusterAccess, _call: Call, argv: list[bytes])
 )  # fmt: skip
 def readonly(access: ClusterAccess, call: Call, _argv: list[bytes]) -> bytes:
     """Enables read-only queries for a connection to a Redis Cluster replica node."""
-    call.served = access.cluster.router.served_readonly
+    if not _stands_alone(access, call):
+        call.served = access.cluster.router.served_readonly
     call.session.readonly = True
     return OK
 
@@ -294,9 +295,15 @@ def readonly(access: ClusterAccess, call: Call, _argv: list[bytes]) -> bytes:
 )  # fmt: skip
 def readwrite(access: ClusterAccess, call: Call, _argv: list[bytes]) -> bytes:
     """Enables read-write queries for a connection to a Redis Cluster replica node."""
-    call.served = access.cluster.router.served
+    if not _stands_alone(access, call):
+        call.served = access.cluster.router.served
     call.session.readonly = False
     return OK
+
+
+def _stands_alone(access: ClusterAccess, call: Call) -> bool:
+    """A replica outside of clusters has reads to offer, too, to a client that it may redirect (Valkey 8)."""
+    return access.installed is None and call.session.follows_redirects
 
 
 @command(

@@ -34,7 +34,7 @@ _HTTP = frozenset((b"POST", b"HOST:"))
 """Words that a browser sends which was tricked into talking to a server that takes lines for commands."""
 
 _ABORTED = b"EXECABORT Transaction discarded because of: "
-_REDIRECTS = (b"-MOVED ", b"-ASK ", b"-TRYAGAIN ", b"-CROSSSLOT ", b"-CLUSTERDOWN ")
+_REDIRECTS = (b"-MOVED ", b"-ASK ", b"-TRYAGAIN ", b"-CROSSSLOT ", b"-CLUSTERDOWN ", b"-REDIRECT")
 
 Gate = Callable[[Session, Command, list[bytes]], bytes | Block | None]
 """None lets the request pass; bytes are its error reply; a Block makes it wait and run again."""

@@ -99,6 +99,28 @@ def routing(route: Route | None) -> Gate:
     return gate
 
 
+def redirecting(clients: Clients, guards: Guards, primary: Callable[[], tuple[str, int] | None]) -> Gate:
+    """Outside of clusters: sends clients that can follow (CLIENT CAPA redirect) from a replica to `primary`,
+    with what they want to write, and to read unless they said READONLY. While the node is paused, as it is
+    when it becomes a replica by FAILOVER, they wait: they would be sent back and forth.
+    """
+
+    def gate(session: Session, command: Command, _argv: list[bytes]) -> bytes | Block | None:
+        if not session.follows_redirects:
+            return None
+        whom = primary()
+        wanted = Flag.WRITE if session.readonly else Flag.WRITE | Flag.READONLY
+        if whom is None or not command.flags & wanted:
+            return None
+        if session.queue is not None and session.queue.broken and command.name == b"EXEC":
+            return None
+        if Guard.PAUSED in guards:
+            return clients.postpone(session)
+        return error(b"REDIRECT %b:%d" % (whom[0].encode(), whom[1]))
+
+    return gate
+
+
 def subscriber_mode(session: Session, command: Command, _argv: list[bytes]) -> bytes | None:
     """Refuses what a RESP2 client must not ask for while it is subscribed."""
     if not session.in_subscriber_mode or command.name in _IN_SUBSCRIBER_MODE:
