@@ -25,6 +25,8 @@ from ctl.plan.steps import PlanError
 from gossip.slots import SlotSet, key_slot
 
 KEYS = 12
+# One more for each of the two groups that the third primary has not heard of in time, and is told.
+STEPS = range(10, 13)
 CHANGING = ("MIGRATE", "SETSLOT", "FORGET", "MEET", "RESET")
 
 
@@ -165,11 +167,11 @@ async def killed_everywhere(three: Any, fuse: Fuse, go_on: Callable[..., Any]) -
 
 
 async def test_a_ctl_killed_at_any_step_is_finished_by_resume(three: Any, fuse: Fuse) -> None:
-    assert await killed_everywhere(three, fuse, resume) == 10
+    assert await killed_everywhere(three, fuse, resume) in STEPS
 
 
 async def test_a_ctl_killed_at_any_step_is_undone_by_rollback(three: Any, fuse: Fuse) -> None:
-    assert await killed_everywhere(three, fuse, rollback) == 10
+    assert await killed_everywhere(three, fuse, rollback) in STEPS
 
 
 async def test_a_resume_that_is_killed_too_is_resumed(three: Any, fuse: Fuse) -> None:

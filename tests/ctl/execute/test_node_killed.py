@@ -40,8 +40,9 @@ SLOTS = SlotSet([6001, 6002, 6003])
 # A group is opened at the target and at the source, its keys are sent, it is closed at the target and at the
 # source; others have heard of it then. Groups have 2 slots and 1. Shoal nodes get a MIGRATE for each slot,
 # and those with replicas a SETSLOT for each, on connections of their own: so many steps by replicas.
-STEPS = {0: 11, 1: 15}
-STEPS_OF_REDIS = 10
+# Who has not heard in time is told, by a step more for each group or, with replicas, for each slot.
+STEPS = {0: range(11, 14), 1: range(15, 19)}
+STEPS_OF_REDIS = range(10, 13)
 WITH_REPLICAS_MIGRATE, WITH_REPLICAS_CLOSE_SOURCE = 4, 8
 ALONE_CLOSE_TARGET = 4
 
@@ -289,7 +290,7 @@ async def test_a_node_killed_before_any_step(
     make_scene: MakeScene, executioner: type[Executioner], victim: str, replicas: int
 ) -> None:
     assert (
-        await killed_everywhere(await make_scene(replicas=replicas), executioner, victim) == STEPS[replicas]
+        await killed_everywhere(await make_scene(replicas=replicas), executioner, victim) in STEPS[replicas]
     )
 
 
@@ -299,7 +300,7 @@ async def test_a_node_killed_amid_any_step(
     make_scene: MakeScene, executioner: type[Executioner], victim: str
 ) -> None:
     executioner.amid = True
-    assert await killed_everywhere(await make_scene(), executioner, victim) == STEPS[0]
+    assert await killed_everywhere(await make_scene(), executioner, victim) in STEPS[0]
 
 
 @pytest.mark.parametrize("victim", ["source", "target"])
@@ -308,4 +309,4 @@ async def test_a_redis_server_killed_before_any_step(
     make_scene: MakeScene, executioner: type[Executioner], victim: str, redis_server_path: str
 ) -> None:
     scene = await make_scene(server=(redis_server_path,))
-    assert await killed_everywhere(scene, executioner, victim) == STEPS_OF_REDIS
+    assert await killed_everywhere(scene, executioner, victim) in STEPS_OF_REDIS
